@@ -17,10 +17,10 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, cast
 
 import pydantic
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 Model = Literal["auto", "mlp", "conv", "residual"]
 Loss = Literal["mse", "l1", "bce"]
@@ -37,7 +37,7 @@ class ConfigError(ValueError):
 class _Section(BaseModel):
     """A frozen group of settings that refuses unknown keys."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
@@ -142,6 +142,12 @@ class TrainingConfig(_Section):
     """Precision of the forward pass."""
     checkpoint_seconds: float = Field(default=20.0, ge=0, allow_inf_nan=False)
     """Time between two checkpoints."""
+
+    @field_validator("mixed_precision", mode="before")
+    @classmethod
+    def _no_is_a_word(cls, value: Any) -> Any:
+        """Undo YAML's reading of a bare ``no`` as false."""
+        return "no" if value is False else value
 
 
 class TransportConfig(_Section):
@@ -306,23 +312,28 @@ def sentence(error: pydantic.ValidationError, schema: type[BaseModel]) -> str:
         The refusal.
     """
     details = error.errors(include_url=False)
+    details.sort(
+        key=lambda entry: entry["type"] != "extra_forbidden"
+    )  # a typing error explains most
     first, rest = details[0], len(details) - 1
     path = [str(part) for part in first["loc"]]
     name = ".".join(path) or schema.__name__
     if first["type"] == "extra_forbidden":
         text = f"{name} is not a setting; {suggestion(path[-1], _fields(schema, path[:-1]))}"
+    elif first["type"] == "missing":
+        text = f"{name} must be given; add it."
     else:
-        wanted = first["msg"].removeprefix("Input ").rstrip(".")
-        text = f"{name} {wanted}, got {first['input']!r}; change it or leave it out."
+        wanted = first["msg"].removeprefix("Input should ").rstrip(".")
+        text = f"{name} must {wanted}, got {first['input']!r}; change it or leave it out."
     return text + (f" ({rest} more such.)" if rest else "")
 
 
 def _fields(schema: type[BaseModel], path: list[str]) -> list[str]:
     """Names of the settings of the section that `path` leads to."""
     for part in path:
-        field = schema.model_fields.get(part)
-        inner = field.annotation if field is not None else None
-        if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
-            return []
-        schema = inner
+        if part.isdigit():  # an entry of a list: its section was found through the list's name
+            continue
+        inner = schema.model_fields[part].annotation
+        inner = next(iter(getattr(inner, "__args__", ())), inner)
+        schema = cast("type[BaseModel]", inner)
     return list(schema.model_fields)
