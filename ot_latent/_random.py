@@ -107,3 +107,41 @@ def rows(
     offset = start - first * BLOCK_ROWS
     whole = blocks[0] if len(blocks) == 1 else np.concatenate(blocks)
     return whole[offset : offset + stop - start]
+
+
+def seed_from(random_state: object) -> int:
+    """Return a non-negative seed from what scikit-learn users call a random state.
+
+    Parameters
+    ----------
+    random_state : None, int, numpy.random.Generator or numpy.random.RandomState
+        An integer is the seed; a generator gives one draw; None asks the operating system.
+
+    Returns
+    -------
+    int
+        The seed.
+
+    Raises
+    ------
+    ValueError
+        If it is none of these, or negative.
+
+    Examples
+    --------
+    >>> seed_from(7), seed_from(np.random.default_rng(0)) == seed_from(np.random.default_rng(0))
+    (7, True)
+    """
+    if random_state is None:
+        return int(np.random.SeedSequence().generate_state(1)[0])
+    if isinstance(random_state, np.random.RandomState):
+        return int(random_state.randint(2**31))
+    if isinstance(random_state, np.random.Generator):
+        return int(random_state.integers(2**31))
+    whole = isinstance(random_state, int | np.integer) and not isinstance(random_state, bool)
+    if not whole or int(random_state) < 0:  # type: ignore[call-overload]
+        raise ValueError(
+            f"random_state must be None, a non-negative integer or a numpy generator, got "
+            f"{random_state!r}; pass an integer such as 0."
+        )
+    return int(random_state)  # type: ignore[call-overload]
