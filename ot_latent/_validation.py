@@ -164,7 +164,9 @@ def as_float_tensor(value: Any, name: str, *, ndim: int | None = None) -> torch.
     """
     import torch
 
-    tensor = value.detach() if isinstance(value, torch.Tensor) else torch.as_tensor(np.asarray(value))
+    tensor = (
+        value.detach() if isinstance(value, torch.Tensor) else torch.as_tensor(np.asarray(value))
+    )
     if tensor.is_complex() or tensor.dtype == torch.bool:
         raise DataError(
             f"{name} must be real numbers, got dtype {tensor.dtype}; convert it to float32."
