@@ -82,8 +82,11 @@ def check_finite(array: np.ndarray, name: str) -> None:
     DataError
         If a value is NaN or infinite.
     """
-    if array.dtype.kind != "f" or np.isfinite(array.sum(dtype=np.float64)):
+    if array.dtype.kind != "f":
         return
+    with np.errstate(over="ignore", invalid="ignore"):  # one pass, no array of booleans
+        if np.isfinite(array.sum(dtype=np.float64)):
+            return
     bad = ~np.isfinite(array)
     count = int(bad.sum())
     if count == 0:  # the sum overflowed, the values did not
