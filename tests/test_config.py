@@ -64,7 +64,10 @@ def test_updated_keeps_what_is_not_named():
     [
         ({"sed": 1}, "sed is not a setting; did you mean 'seed'?"),
         ({"zzzz": 1}, "zzzz is not a setting; use one of data, autoencoder"),
-        ({"training": {"lrr": 1}, "seed": -1}, r"training.lrr is not .* 'lr'\? \(1 more such.\)"),
+        (
+            {"training": {"lrr": 1}, "seed": -1},
+            "training.lrr is not a setting; did you mean 'lr'? (1 more such.)",
+        ),
         ({"data": {"sources": [{"pth": "a", "sha256": "b"}]}}, "did you mean 'path'?"),
         ({"data": {"sources": [{"path": "a"}]}}, "data.sources.0.sha256 must be given; add it."),
         ({"seed": -1}, "seed must be greater than or equal to 0, got -1"),
@@ -80,8 +83,9 @@ def test_updated_keeps_what_is_not_named():
     ],
 )
 def test_refusals_name_the_setting(values, message):
-    with pytest.raises(ConfigError, match=message.replace("?", r"\?").replace(r"\\?", r"\?")):
+    with pytest.raises(ConfigError) as refusal:
         RunConfig.from_dict(values)
+    assert message in str(refusal.value)
 
 
 def test_text_that_is_not_yaml():
