@@ -148,7 +148,7 @@ def save_folder(
 
 def load_folder(
     folder: str | os.PathLike[str], device: str | torch.device = "cpu"
-) -> tuple[Named[Named[torch.Tensor]], dict[str, Any]]:
+) -> tuple[dict[str, dict[str, torch.Tensor]], dict[str, Any]]:
     """Read what `save_folder` wrote, onto any device.
 
     Parameters
@@ -160,8 +160,8 @@ def load_folder(
 
     Returns
     -------
-    tensors : Named
-        Tensors of each component.
+    tensors : dict of str to dict of str to torch.Tensor
+        Tensors of each component; a missing name is refused in a sentence.
     config : dict
         The configuration.
 
@@ -181,7 +181,7 @@ def load_folder(
         )
     document = read_json(folder / CONFIG_NAME)
     _check_version(document, folder)
-    tensors = {}
+    tensors: dict[str, dict[str, torch.Tensor]] = {}
     for name, entry in document["files"].items():
         path = folder / entry["file"]
         data = read_bytes(path)
@@ -222,7 +222,7 @@ def write_tensors_atomic(
 
 def read_tensors(
     path: str | os.PathLike[str], device: str | torch.device = "cpu"
-) -> tuple[Named[torch.Tensor], dict[str, Any]]:
+) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     """Read a file that `write_tensors_atomic` wrote.
 
     Parameters
@@ -234,8 +234,8 @@ def read_tensors(
 
     Returns
     -------
-    tensors : Named
-        The tensors.
+    tensors : dict of str to torch.Tensor
+        The tensors; a missing name is refused in a sentence.
     metadata : dict
         The metadata.
 
@@ -274,7 +274,7 @@ def _serialise(
 
 def _deserialise(
     data: bytes, path: Path, device: str | torch.device
-) -> tuple[Named[torch.Tensor], dict[str, Any]]:
+) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     """Return tensors and metadata from the bytes of a safetensors file."""
     from safetensors import SafetensorError
     from safetensors.torch import load

@@ -74,9 +74,9 @@ def test_empty_request_keeps_the_shape_of_a_row():
 
 
 def test_draws_leave_the_global_generator_alone():
-    before = np.random.get_state()[1].copy()  # noqa: NPY002
+    before = np.random.get_state()[1].copy()
     rows(0, Stream.FIT, 0, 10, normal)
-    assert np.array_equal(before, np.random.get_state()[1])  # noqa: NPY002
+    assert np.array_equal(before, np.random.get_state()[1])
 
 
 # -- random_state ----------------------------------------------------------------------------------
