@@ -5,14 +5,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check $(CONSTRAINTS)
 RECIPE := pyproject.toml constraints.txt
-CODE := ot_latent tests $(wildcard benchmarks notebooks docs/conf.py)
+CODE := ot_latent tests $(wildcard benchmarks notebooks docs/*.py)
 
 export MPLBACKEND ?= Agg
 ifneq ($(wildcard ../shared/data),)
 export OT_LATENT_DATA ?= $(abspath ../shared/data)
 endif
 
-.PHONY: help demo test test-all lint types docs notebooks bench atlas clean
+.PHONY: help demo test test-all lint types docs tree notebooks bench atlas clean
 .DELETE_ON_ERROR:
 
 help:
@@ -66,6 +66,9 @@ types: $(VENV)/.stamp-test
 
 docs: $(VENV)/.stamp-test
 	$(BIN)/sphinx-build -W --keep-going -q -b html docs docs/_build/html
+
+tree:  # redraws docs/architecture.md
+	$(PYTHON) docs/tree.py
 
 notebooks: $(VENV)/.stamp-test
 	$(BIN)/python -m pytest -q -m notebook tests
