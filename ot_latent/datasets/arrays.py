@@ -228,14 +228,10 @@ def _cifar_members(path: Path) -> dict[str, bytes]:
         return {f.name: f.read_bytes() for f in files}
     if path.suffix == ".bin":
         return {path.name: path.read_bytes()}
-    members: dict[str, bytes] = {}
     try:
         with tarfile.open(path) as archive:
-            for member in archive:
-                title = Path(member.name).name
-                stream = archive.extractfile(member) if member.isfile() else None
-                if stream is not None and title.endswith((".bin", "meta.txt")):
-                    members[title] = stream.read()
+            wanted = [m for m in archive if m.isfile() and m.name.endswith((".bin", "meta.txt"))]
+            streams = {Path(m.name).name: archive.extractfile(m) for m in wanted}
+            return {name: stream.read() for name, stream in streams.items() if stream}
     except (*_BAD_FILE, tarfile.TarError) as error:
         raise unreadable(path, "CIFAR-10's binary archive", error) from error
-    return members

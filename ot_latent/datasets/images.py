@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
@@ -15,6 +16,7 @@ from ot_latent.datasets.record import DatasetWarning, Raw
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+_T = TypeVar("_T")
 SUFFIXES = frozenset(
     {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"}
 )
@@ -94,16 +96,13 @@ def on_white(rgba: np.ndarray) -> np.ndarray:
 
 def _read_images(paths: list[Path], folder: Path) -> np.ndarray:
     """Two passes: sizes and modes from the headers, then the pixels into one array."""
-    sizes, grey = set(), True
-    shorter = []
-    for _, image in _opened(paths, headers=True):
-        sizes.add(image.size)
-        shorter.append(min(image.size))
-        grey = grey and image.mode in _GREY_MODES
+    headers = [_with_image(path, lambda image: (image.size, image.mode)) for path in paths]
+    sizes = {size for size, _ in headers}
+    grey = all(mode in _GREY_MODES for _, mode in headers)
     side = None
     width, height = next(iter(sizes))
     if len(sizes) > 1 or max(width, height) > LARGEST_SIDE:
-        side = width = height = min(LARGEST_SIDE, int(np.median(shorter)))
+        side = width = height = min(LARGEST_SIDE, int(np.median([min(s) for s, _ in headers])))
         warnings.warn(
             f"{folder}: images of {len(sizes)} size{'s' * (len(sizes) > 1)} are cropped to the "
             f"central square and resized to {side} x {side}; resize them yourself to choose "
@@ -112,25 +111,22 @@ def _read_images(paths: list[Path], folder: Path) -> np.ndarray:
             stacklevel=5,
         )
     x = np.empty((len(paths), height, width) + (() if grey else (3,)), dtype=np.uint8)
-    for row, image in _opened(paths, headers=False):
-        x[row] = _pixels(image, grey, side)
+    for row, path in enumerate(paths):
+        x[row] = _with_image(path, partial(_pixels, grey=grey, side=side))
     return x
 
 
-def _opened(paths: list[Path], *, headers: bool) -> Iterator[tuple[int, Image]]:
-    """Open images one after another; a broken one is named."""
+def _with_image(path: Path, use: Callable[[Image], _T]) -> _T:
+    """Open one image and look at it; a broken one is named, also where its pixels end early."""
     from PIL import Image
 
-    for row, path in enumerate(paths):
-        try:
-            with Image.open(path) as image:
-                if not headers:
-                    image.load()
-                yield row, image
-        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-            raise DataError(
-                f"{path} must be an image that can be read, got {error}; remove or replace it."
-            ) from error
+    try:
+        with Image.open(path) as image:
+            return use(image)
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise DataError(
+            f"{path} must be an image that can be read, got {error}; remove or replace it."
+        ) from error
 
 
 def _pixels(image: Image, grey: bool, side: int | None) -> np.ndarray:

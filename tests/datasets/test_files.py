@@ -253,6 +253,15 @@ def test_bad_image_folders(tmp_path):
     (tmp_path / "b.png").write_bytes(content[: len(content) // 2])
     with pytest.raises(DataError, match=r"b\.png must be an image that can be read"):
         load(tmp_path)
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64), dtype=np.uint8)
+    save_image(tmp_path / "b.png", noise)
+    (tmp_path / "b.png").write_bytes(
+        (tmp_path / "b.png").read_bytes()[:2000]
+    )  # the header is whole
+    (tmp_path / "a.png").unlink()
+    with pytest.raises(DataError, match=r"b\.png must be an image that can be read"):
+        load(tmp_path)
+    save_image(tmp_path / "a.png", noise)
     (tmp_path / "b.png").unlink()
     save_image(tmp_path / "cats" / "c.png", np.zeros((8, 8), np.uint8))
     with pytest.raises(DataError, match="a.png is loose"):
