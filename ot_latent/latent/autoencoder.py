@@ -1,0 +1,348 @@
+"""Autoencoders for vectors and images, built from one config and one seed."""
+
+from __future__ import annotations
+
+from math import prod
+from typing import Literal, cast
+
+import torch
+from torch import Tensor, nn
+
+from ot_latent._validation import DataError
+from ot_latent.config import AutoencoderConfig
+from ot_latent.latent.layers import (
+    BLOCK,
+    Patches,
+    Residual,
+    Unpatches,
+    Upscale,
+    in_blocks,
+    linear,
+    norm,
+    pyramid,
+    seeded,
+)
+
+MINIMUM_SIDE = 8
+
+
+class Autoencoder(nn.Module):
+    """Encoder R^shape to R^d and decoder R^d to R^shape.
+
+    Images lie in [0, 1]: the decoder's raw output passes through a sigmoid. Vectors are
+    standardised and the raw output is the reconstruction. Build it with `build_autoencoder`.
+
+    Parameters
+    ----------
+    config : AutoencoderConfig
+        Kind, sizes, loss.
+    shape : tuple of int
+        (c, h, w) or (features,).
+
+    Attributes
+    ----------
+    config : AutoencoderConfig
+        The settings.
+    shape : tuple of int
+        Shape of one row.
+    kind : str
+        "mlp", "conv" or "residual": what "auto" became.
+    """
+
+    def __init__(self, config: AutoencoderConfig, shape: tuple[int, ...]) -> None:
+        super().__init__()
+        self.config, self.shape = config, tuple(int(s) for s in shape)
+        self.kind = resolve_kind(config, self.shape)
+        if self.kind == "mlp":
+            self.encoder: nn.Module = _DenseEncoder(config, self.shape)
+            self.decoder: nn.Module = _DenseDecoder(config, self.shape)
+        else:
+            image = cast(tuple[int, int, int], self.shape)
+            self.encoder = _image_encoder(config, image, deep=self.kind == "residual")
+            self.decoder = _image_decoder(config, image, deep=self.kind == "residual")
+
+    @property
+    def bounded(self) -> bool:
+        """Whether reconstructions lie in [0, 1] (images) rather than anywhere (vectors)."""
+        return len(self.shape) == 3
+
+    def encode(self, x: Tensor) -> Tensor:
+        """Return the codes.
+
+        Parameters
+        ----------
+        x : Tensor of shape (n, *shape)
+            Images in [0, 1] or standardised vectors.
+
+        Returns
+        -------
+        Tensor of shape (n, latent_dim)
+            Codes.
+        """
+        return self.encoder(x)
+
+    def decode(self, z: Tensor) -> Tensor:
+        """Return the data of given codes: in [0, 1] for images.
+
+        Parameters
+        ----------
+        z : Tensor of shape (n, latent_dim)
+            Codes.
+
+        Returns
+        -------
+        Tensor of shape (n, *shape)
+            Reconstructions.
+        """
+        raw = self.decoder(z)
+        return torch.sigmoid(raw) if self.bounded else raw
+
+    def forward(self, x: Tensor, noise: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Return the raw reconstruction (logits for images) and the codes without their noise.
+
+        Parameters
+        ----------
+        x : Tensor of shape (n, *shape)
+            Input rows.
+        noise : Tensor of shape (n, latent_dim), optional
+            Added to the codes before they are decoded.
+
+        Returns
+        -------
+        raw : Tensor of shape (n, *shape)
+            What `row_losses` takes.
+        codes : Tensor of shape (n, latent_dim)
+            Codes.
+        """
+        codes = self.encoder(x)
+        return self.decoder(codes if noise is None else codes + noise), codes
+
+    def row_losses(self, raw: Tensor, x: Tensor) -> Tensor:
+        """Return the reconstruction loss of each row, averaged over its values.
+
+        Parameters
+        ----------
+        raw : Tensor of shape (n, *shape)
+            First output of `forward`.
+        x : Tensor of shape (n, *shape)
+            Target rows.
+
+        Returns
+        -------
+        Tensor of shape (n,)
+            Mean over the row of (x - r)^2, |x - r|, or the binary cross-entropy.
+        """
+        if self.config.loss == "bce":
+            each = nn.functional.binary_cross_entropy_with_logits(raw, x, reduction="none")
+        else:
+            gap = (torch.sigmoid(raw) if self.bounded else raw) - x
+            each = gap.square() if self.config.loss == "mse" else gap.abs()
+        return each.flatten(1).mean(1)
+
+
+def resolve_kind(
+    config: AutoencoderConfig, shape: tuple[int, ...]
+) -> Literal["mlp", "conv", "residual"]:
+    """Say which network "auto" stands for: mlp for vectors, conv for images.
+
+    Parameters
+    ----------
+    config : AutoencoderConfig
+        The settings.
+    shape : tuple of int
+        (c, h, w) or (features,).
+
+    Returns
+    -------
+    str
+        "mlp", "conv" or "residual".
+
+    Raises
+    ------
+    ValueError
+        If the network or the loss does not fit the shape.
+
+    Examples
+    --------
+    >>> resolve_kind(AutoencoderConfig(), (13,)), resolve_kind(AutoencoderConfig(), (1, 28, 28))
+    ('mlp', 'conv')
+    """
+    if len(shape) != 3:
+        if config.model in ("conv", "residual"):
+            raise ValueError(
+                f"model must be 'mlp' or 'auto' for vectors, got {config.model!r}; reshape the "
+                "data to images or change the model."
+            )
+        if config.loss == "bce":
+            raise ValueError(
+                "loss must be 'mse' or 'l1' for vectors, got 'bce'; it is for images, whose "
+                "values lie in [0, 1]."
+            )
+        return "mlp"
+    if config.model != "mlp" and min(shape[1:]) < MINIMUM_SIDE:
+        raise ValueError(
+            f"images must be at least {MINIMUM_SIDE} pixels a side for model={config.model!r}, "
+            f"got {shape[1]} x {shape[2]}; use model='mlp' or flatten them to vectors."
+        )
+    return "conv" if config.model == "auto" else config.model
+
+
+def build_autoencoder(config: AutoencoderConfig, shape: tuple[int, ...], seed: int) -> Autoencoder:
+    """Build an autoencoder whose parameters are a function of (config, shape, seed) alone.
+
+    Parameters
+    ----------
+    config : AutoencoderConfig
+        Kind, sizes, loss.
+    shape : tuple of int
+        Shape of one row: (c, h, w) or (features,).
+    seed : int
+        Non-negative seed of the initial parameters.
+
+    Returns
+    -------
+    Autoencoder
+        The network on the CPU.
+
+    Raises
+    ------
+    DataError
+        If `latent_dim` exceeds the number of values of a row.
+    ValueError
+        If the network or the loss does not fit the shape.
+
+    Examples
+    --------
+    >>> net = build_autoencoder(AutoencoderConfig(latent_dim=2, width=8), (1, 9, 13), seed=0)
+    >>> codes = net.encode(torch.zeros(5, 1, 9, 13))
+    >>> tuple(codes.shape), tuple(net.decode(codes).shape)
+    ((5, 2), (5, 1, 9, 13))
+    """
+    if config.latent_dim > prod(shape):
+        raise DataError(
+            f"latent_dim must be at most the number of values of a row, {prod(shape)}, got "
+            f"{config.latent_dim}; choose a smaller latent_dim."
+        )
+    return cast(Autoencoder, seeded(lambda: Autoencoder(config, shape), seed))
+
+
+def encode_rows(model: nn.Module, x: Tensor, *, start: int = 0, block: int = BLOCK) -> Tensor:
+    """Encode rows in fixed blocks: a row's bits do not depend on how many are asked for.
+
+    Parameters
+    ----------
+    model : Autoencoder
+        Or any module with an `encode` method.
+    x : Tensor of shape (n, *shape)
+        Rows, on the device of the model.
+    start : int, default=0
+        Number of the first row in the request that these are a slice of.
+    block : int, default=64
+        Rows per block.
+
+    Returns
+    -------
+    Tensor of shape (n, latent_dim)
+        Codes, without gradients.
+    """
+    return in_blocks(cast(Autoencoder, model).encode, x, start=start, block=block)
+
+
+def decode_rows(model: nn.Module, z: Tensor, *, start: int = 0, block: int = BLOCK) -> Tensor:
+    """Decode codes in fixed blocks: a row's bits do not depend on how many are asked for.
+
+    Parameters
+    ----------
+    model : Autoencoder
+        Or any module with a `decode` method.
+    z : Tensor of shape (n, latent_dim)
+        Codes, on the device of the model.
+    start : int, default=0
+        Number of the first row in the request that these are a slice of.
+    block : int, default=64
+        Rows per block.
+
+    Returns
+    -------
+    Tensor of shape (n, *shape)
+        Reconstructions, without gradients.
+    """
+    return in_blocks(cast(Autoencoder, model).decode, z, start=start, block=block)
+
+
+class _DenseEncoder(nn.Module):
+    """Three hidden layers plus a linear path, so that it can always do what PCA does."""
+
+    def __init__(self, config: AutoencoderConfig, shape: tuple[int, ...]) -> None:
+        super().__init__()
+        values, hidden = prod(shape), 8 * config.width
+        self.straight = linear(values, config.latent_dim, gain=1.0)
+        self.curved = _dense(values, hidden, config.latent_dim)
+
+    def forward(self, x: Tensor) -> Tensor:
+        flat = x.flatten(1)
+        return self.straight(flat) + self.curved(flat)
+
+
+class _DenseDecoder(nn.Module):
+    """Three hidden layers plus a linear path."""
+
+    def __init__(self, config: AutoencoderConfig, shape: tuple[int, ...]) -> None:
+        super().__init__()
+        values, hidden = prod(shape), 8 * config.width
+        self.shape = tuple(shape)
+        self.straight = linear(config.latent_dim, values, gain=0.5)
+        self.curved = _dense(config.latent_dim, hidden, values)
+
+    def forward(self, z: Tensor) -> Tensor:
+        return (self.straight(z) + self.curved(z)).unflatten(1, self.shape)
+
+
+def _dense(inputs: int, hidden: int, outputs: int) -> nn.Sequential:
+    """Return hidden layers with row-wise norms between two sizes."""
+    parts: list[nn.Module] = [linear(inputs, hidden), nn.SiLU()]
+    for _ in range(2):
+        parts += [linear(hidden, hidden), nn.LayerNorm(hidden), nn.SiLU()]
+    return nn.Sequential(*parts, linear(hidden, outputs, gain=0.5))
+
+
+def _channels(config: AutoencoderConfig, levels: int) -> list[int]:
+    """Return the channels of every level: doubled at most twice."""
+    return [config.width * min(2**level, 4) for level in range(levels)]
+
+
+def _image_encoder(
+    config: AutoencoderConfig, shape: tuple[int, int, int], *, deep: bool
+) -> nn.Sequential:
+    """Patches, then strided convolutions down to a map of at most 4 x 4, then one linear layer."""
+    side, sizes = pyramid(shape)
+    channels = _channels(config, len(sizes))
+    parts: list[nn.Module] = [Patches(shape, side)]
+    parts += [nn.Conv2d(shape[0] * side**2, channels[0], 3, padding=1)]
+    for level, width in enumerate(channels):
+        if level:
+            parts += [norm(channels[level - 1]), nn.SiLU()]
+            parts += [nn.Conv2d(channels[level - 1], width, 3, stride=2, padding=1)]
+        parts += [Residual(width)] if deep else []
+    parts += [norm(channels[-1]), nn.SiLU(), nn.Flatten()]
+    return nn.Sequential(
+        *parts, linear(channels[-1] * prod(sizes[-1]), config.latent_dim, gain=1.0)
+    )
+
+
+def _image_decoder(
+    config: AutoencoderConfig, shape: tuple[int, int, int], *, deep: bool
+) -> nn.Sequential:
+    """Run the encoder backwards: one linear layer, doublings with crops, patches put together."""
+    side, sizes = pyramid(shape)
+    channels = _channels(config, len(sizes))
+    first = (channels[-1], *sizes[-1])
+    parts: list[nn.Module] = [linear(config.latent_dim, prod(first)), nn.Unflatten(1, first)]
+    for level in reversed(range(len(sizes))):
+        parts += [Residual(channels[level])] if deep else []
+        parts += [norm(channels[level]), nn.SiLU()]
+        if level:
+            parts += [Upscale(channels[level], channels[level - 1], sizes[level - 1])]
+    last = nn.Conv2d(channels[0], shape[0] * side**2, 3, padding=1)
+    last.gain = 0.5  # type: ignore[assignment]  # start from flat grey, not from saturated pixels
+    return nn.Sequential(*parts, last, Unpatches(shape, side))
