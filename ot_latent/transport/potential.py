@@ -1,0 +1,257 @@
+"""The Brenier potential u(x) = max_j <x, y_j> + h_j: value, map, cells, conjugate, conversions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ot_latent._validation import as_float_tensor
+from ot_latent.kernels.dispatch import best_scores
+
+HULL_TOLERANCE = 1e-9  # relative slack of the linear programme's equality constraints
+
+
+@dataclass(frozen=True, eq=False)
+class BrenierPotential:
+    r"""Convex potential :math:`u(x) = \max_j \langle x, y_j\rangle + h_j`.
+
+    Its gradient is the optimal map from the source to the targets for the cost
+    :math:`|x - y|^2 / 2`; cell j, the set where j attains the maximum, is the power cell
+    :math:`\{x : |x - y_j|^2 - p_j \text{ minimal}\}` of the power weight
+    :math:`p_j = 2 h_j + |y_j|^2`.
+
+    Parameters
+    ----------
+    points : array-like of shape (N, d)
+        Targets :math:`y_j`; they give the units, dtype and device of everything else.
+    heights : array-like of shape (N,)
+        Heights :math:`h_j`; solvers return them with mean zero.
+
+    Raises
+    ------
+    ValueError
+        If the shapes do not fit or a value is not finite.
+
+    References
+    ----------
+    Gu, Luo, Sun and Yau. "Variational principles for Minkowski type problems, discrete optimal
+    transport, and discrete Monge-Ampere equations." Asian J. Math. 20(2), 2016.
+
+    Examples
+    --------
+    >>> u = BrenierPotential([[0.25, 0.5], [0.75, 0.5]], [0.0625, -0.0625])
+    >>> x = torch.tensor([[0.2, 0.5], [0.3, 0.5]], dtype=torch.float64)
+    >>> u.cell_index(x)
+    tensor([0, 1])
+    >>> u(x)
+    tensor([0.3625, 0.4125], dtype=torch.float64)
+    """
+
+    points: Tensor
+    heights: Tensor
+
+    def __post_init__(self) -> None:
+        """Check the shapes and bring heights to the points' dtype and device."""
+        points = as_float_tensor(self.points, "points", ndim=2)
+        heights = as_float_tensor(self.heights, "heights", ndim=1).to(points)
+        if len(heights) != len(points) or len(points) == 0:
+            raise ValueError(
+                f"heights must have one entry per point, got {len(heights)} heights for "
+                f"{len(points)} points; pass vectors of one length."
+            )
+        object.__setattr__(self, "points", points)
+        object.__setattr__(self, "heights", heights)
+
+    @classmethod
+    def from_power_weights(cls, points: Any, power_weights: Any) -> BrenierPotential:
+        """Build the potential whose cells are the power cells of given power weights.
+
+        Parameters
+        ----------
+        points : array-like of shape (N, d)
+            Targets.
+        power_weights : array-like of shape (N,)
+            p_j; then h_j = (p_j - |y_j|^2) / 2.
+
+        Returns
+        -------
+        BrenierPotential
+            The potential.
+        """
+        points = as_float_tensor(points, "points", ndim=2)
+        weights = as_float_tensor(power_weights, "power_weights", ndim=1).to(points)
+        return cls(points, (weights - points.square().sum(dim=1)) / 2)
+
+    @classmethod
+    def from_kantorovich(cls, points: Any, kantorovich: Any) -> BrenierPotential:
+        """Build the potential from Kantorovich potentials for the cost |x - y|^2 / 2.
+
+        Parameters
+        ----------
+        points : array-like of shape (N, d)
+            Targets.
+        kantorovich : array-like of shape (N,)
+            a_j; then h_j = a_j - |y_j|^2 / 2. (For the cost |x - y|^2 pass half of them.)
+
+        Returns
+        -------
+        BrenierPotential
+            The potential.
+        """
+        points = as_float_tensor(points, "points", ndim=2)
+        values = as_float_tensor(kantorovich, "kantorovich", ndim=1).to(points)
+        return cls(points, values - points.square().sum(dim=1) / 2)
+
+    @property
+    def dim(self) -> int:
+        """Dimension d."""
+        return self.points.shape[1]
+
+    def __call__(self, x: Any) -> Tensor:
+        """Return u(x).
+
+        Parameters
+        ----------
+        x : array-like of shape (m, d)
+            Source points.
+
+        Returns
+        -------
+        Tensor of shape (m,)
+            Values.
+        """
+        return self._best(x)[0]
+
+    def cell_index(self, x: Any) -> Tensor:
+        """Return the cell of each point, ties going to the smallest index.
+
+        Parameters
+        ----------
+        x : array-like of shape (m, d)
+            Source points.
+
+        Returns
+        -------
+        Tensor of shape (m,), int64
+            Indices of the cells.
+        """
+        return self._best(x)[1]
+
+    def transport(self, x: Any) -> Tensor:
+        """Return the gradient of u, the target of each point's cell.
+
+        Parameters
+        ----------
+        x : array-like of shape (m, d)
+            Source points.
+
+        Returns
+        -------
+        Tensor of shape (m, d)
+            Targets.
+        """
+        return self.points[self.cell_index(x)]
+
+    def power_weights(self) -> Tensor:
+        """Return p_j = 2 h_j + |y_j|^2, whose cells minimise |x - y_j|^2 - p_j.
+
+        Returns
+        -------
+        Tensor of shape (N,)
+            Power weights.
+        """
+        return 2 * self.heights + self.points.square().sum(dim=1)
+
+    def kantorovich(self) -> Tensor:
+        """Return a_j = h_j + |y_j|^2 / 2, the Kantorovich potential for the cost |x - y|^2 / 2.
+
+        Returns
+        -------
+        Tensor of shape (N,)
+            Kantorovich potentials.
+        """
+        return self.heights + self.points.square().sum(dim=1) / 2
+
+    def rescaled(self, scale: float, shift: Any) -> BrenierPotential:
+        r"""Return the potential with the same cells and the targets :math:`s\,y_j + b`.
+
+        From :math:`\langle x, s y_j + b\rangle + s h_j = s(\langle x, y_j\rangle + h_j)
+        + \langle x, b\rangle` the winner is unchanged.
+
+        Parameters
+        ----------
+        scale : float
+            Positive factor s.
+        shift : array-like of shape (d,)
+            Translation b.
+
+        Returns
+        -------
+        BrenierPotential
+            Points s y + b, heights s h.
+        """
+        shift = as_float_tensor(shift, "shift", ndim=1).to(self.points)
+        return BrenierPotential(self.points * scale + shift, self.heights * scale)
+
+    def conjugate(self, y: Any) -> Tensor:
+        r"""Return the Legendre conjugate :math:`u^*(y) = \sup_x \langle x, y\rangle - u(x)`.
+
+        By duality it is the lower hull of the points :math:`(y_j, -h_j)`,
+
+        .. math:: u^*(y) = \min \{ -\sum_j l_j h_j : \sum_j l_j y_j = y,\ l \in \Delta \},
+
+        solved as one linear programme per row (meant for few rows), and :math:`+\infty` outside
+        the convex hull of the targets.
+
+        Parameters
+        ----------
+        y : array-like of shape (m, d)
+            Points of the target space.
+
+        Returns
+        -------
+        Tensor of shape (m,)
+            Values; -h_j at a target whose cell is not empty.
+
+        Raises
+        ------
+        ValueError
+            If the dimension of `y` is not that of the targets.
+        """
+        rows = as_float_tensor(y, "y", ndim=2)
+        self._check_dim(rows, "y")
+        values = [self._conjugate_row(row) for row in rows.detach().cpu().double().numpy()]
+        return torch.tensor(values).to(self.points)
+
+    def _conjugate_row(self, y: np.ndarray) -> float:
+        """Solve one linear programme over the simplex."""
+        from scipy.optimize import linprog
+
+        points = self.points.detach().cpu().double().numpy()
+        centre, spread = points.mean(axis=0), float(np.abs(points - points.mean(axis=0)).max())
+        spread = spread or 1.0  # one target, or all equal
+        equal = np.vstack([((points - centre) / spread).T, np.ones(len(points))])
+        right = np.append((y - centre) / spread, 1.0)
+        heights = self.heights.detach().cpu().double().numpy()
+        options = {"primal_feasibility_tolerance": HULL_TOLERANCE}
+        found = linprog(-heights, A_eq=equal, b_eq=right, method="highs", options=options)
+        return float(found.fun) if found.status == 0 else float("inf")
+
+    def _best(self, x: Any) -> tuple[Tensor, Tensor]:
+        """Return the best score and its index for each row."""
+        x = as_float_tensor(x, "x", ndim=2).to(self.points)
+        self._check_dim(x, "x")
+        values, indices = best_scores(x, self.points, self.heights, 1)
+        return values[:, 0], indices[:, 0]
+
+    def _check_dim(self, rows: Tensor, name: str) -> None:
+        """Refuse rows of another dimension."""
+        if rows.shape[1] != self.dim:
+            raise ValueError(
+                f"{name} must have {self.dim} columns, as the targets do, got shape "
+                f"{tuple(rows.shape)}; pass rows of dimension {self.dim}."
+            )
