@@ -1,0 +1,479 @@
+"""StochasticNewton: the sampled semi-discrete solver, for any dimension and any target masses."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ot_latent._random import BLOCK_ROWS, Stream
+from ot_latent._validation import as_float_tensor, check_positive
+from ot_latent.kernels.dispatch import best_scores
+from ot_latent.transport.measures import DiscreteMeasure, Source
+from ot_latent.transport.potential import BrenierPotential
+from ot_latent.transport.solution import SemiDiscreteSolution, Status, conclude
+from ot_latent.transport.stochastic_state import StochasticNewtonState
+from ot_latent.transport.survey import (
+    CHUNK_ROWS,
+    NORMAL_QUANTILE,
+    CellSurvey,
+    add_over_processes,
+    chi_square,
+    process_rank,
+    survey_cells,
+)
+from ot_latent.transport.warm_start import gaussian_heights, voronoi_heights
+
+STEP_EXPONENT = 0.6  # a_t = t^-0.6
+AVERAGE_EXPONENT = 0.5  # weight (t + 1)^0.5 of the heights of step t in the average
+CLIP = 12.0  # largest relative error that moves a height; trust region of far starts
+LEAST_COUNT = (
+    0.25  # expected draws per batch under which a cell's own mass no longer scales its step
+)
+GAP_SHARE = 0.1  # share of draws whose gap to the second-best score reads off the Hessian
+PLANNED_EFFICIENCY = 1.15  # of the first verdict; a better solve converges at its first one
+SURVEY_PER_TARGET = 16  # draws per target behind the verdict, centroids and cost
+STALL_VERDICTS, STALL_RATIO = 3, 0.97
+EMPTY_EXPECTATION = 50.0  # an empty cell that expects so many draws is no accident
+
+Callback = Callable[[StochasticNewtonState], bool | None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class StochasticNewton:
+    r"""Solve semi-discrete optimal transport by diagonal Newton steps on fresh samples.
+
+    Minimises the convex energy :math:`E(h) = \int \max_j (\langle x, y_j\rangle + h_j)\,d\mu -
+    \sum_j \nu_j h_j`, whose gradient is :math:`w - \nu`. In high dimension a cell has very many
+    neighbours, so the Hessian, a weighted graph Laplacian, is nearly diagonal,
+    :math:`H_{jj} \approx \kappa \nu_j`. Its trace is the density at zero of the gap between best
+    and second-best score, :math:`\kappa = \lim P(\mathrm{gap} < \delta) / \delta`, and is read off
+    the samples that are drawn anyway:
+
+    .. math:: h \leftarrow h - t^{-0.6}\,(\hat w - \nu) / (\nu \kappa),
+        \qquad \bar h = \text{average of } h_t \text{ with weights } (t+1)^{1/2} .
+
+    There is no learning rate to choose. With T independent draws no method can pass the limit
+    :math:`\mathrm{rms} = \sqrt{(N-1)/T}`; the plan is to draw what reaches the tolerance at an
+    efficiency of 1.15, to judge the averaged heights on draws never used before, and to continue
+    where the verdict is not yet certain.
+
+    Averaged stochastic gradients [1]_ and their Gauss-Newton form [2]_ are known; reading the
+    Hessian's scale off the score gaps (no matrix, no step size) and stopping at the statistical
+    limit with an unbiased error are what is added here. In two and three dimensions the Hessian
+    is far from diagonal and many more samples are needed.
+
+    Parameters
+    ----------
+    tolerance : float, default=0.1
+        Wanted rms cell error :math:`\sqrt{\sum_j (w_j - \nu_j)^2/\nu_j}`. CONVERGED means that
+        the unbiased estimate is at most this, with half an interval of at most a quarter of it.
+    seed : int, default=0
+        Seed of all draws.
+    batch_size : int, optional
+        Draws per step; by default a power of two near N / 4.
+    max_samples : int, optional
+        Budget of fitting draws; by default 64 times the planned number.
+    max_steps : int, optional
+        Budget of steps.
+    memory_budget : int or str, optional
+        Working memory of the kernel, such as "2GB".
+
+    References
+    ----------
+    .. [1] Polyak and Juditsky. "Acceleration of stochastic approximation by averaging." SIAM J.
+       Control Optim. 30(4), 1992.
+    .. [2] Bercu, Bigot, Gadat and Siviero. "A stochastic Gauss-Newton algorithm for regularized
+       semi-discrete optimal transport." Information and Inference 12(1), 2023.
+
+    Examples
+    --------
+    >>> from ot_latent.transport.measures import UniformBox
+    >>> target = DiscreteMeasure([[0.25, 0.5], [0.75, 0.5]], [0.25, 0.75])
+    >>> solution = StochasticNewton(tolerance=0.02).solve(UniformBox.unit(2), target)
+    >>> solution.status.name, [round(h, 2) for h in solution.potential.heights.tolist()]
+    ('CONVERGED', [0.06, -0.06])
+    """
+
+    tolerance: float = 0.1
+    seed: int = 0
+    batch_size: int | None = None
+    max_samples: int | None = None
+    max_steps: int | None = None
+    memory_budget: int | str | None = None
+
+    def __post_init__(self) -> None:
+        """Check the numbers."""
+        check_positive(self.tolerance, "tolerance")
+        for name in ("batch_size", "max_samples", "max_steps"):
+            if getattr(self, name) is not None:
+                check_positive(getattr(self, name), name, integer=True)
+        if not isinstance(self.seed, int) or self.seed < 0:
+            raise ValueError(f"seed must be a non-negative integer, got {self.seed!r}; pass one.")
+
+    def init(
+        self, source: Source, target: DiscreteMeasure, *, initial_heights: Any = None
+    ) -> StochasticNewtonState:
+        """Return the state before the first step.
+
+        One batch of draws reads off the gap scale and, where no heights are given, chooses the
+        start of lower energy: the Gaussian of the same moments, or Voronoi cells.
+
+        Parameters
+        ----------
+        source : Source
+            Where x comes from.
+        target : DiscreteMeasure
+            Points and masses.
+        initial_heights : array-like of shape (N,), optional
+            Heights to start from, for example of an earlier solve.
+
+        Returns
+        -------
+        StochasticNewtonState
+            Hand it to `step` or `solve`.
+        """
+        starts = self._starts(source, target, initial_heights)
+        batch = self._batch(len(target))
+        x = self._draw(source, target, 0, batch)
+        best: tuple[float, Tensor, Tensor] | None = None
+        for heights in starts:
+            scores, _ = self._scores(x, target, heights)
+            energy = float(scores[:, 0].double().mean() - target.weights @ heights)
+            if best is None or energy < best[0]:
+                best = energy, heights, scores
+        _, heights, scores = best or (0.0, starts[0], torch.zeros(1, 1))
+        gaps = (scores[:, 0] - scores[:, -1]).double()
+        width = float(gaps[: 2**20].quantile(GAP_SHARE)) or float(gaps.mean()) or 1.0
+        heights = heights - heights.mean()
+        return StochasticNewtonState(
+            heights=heights,
+            average=heights.clone(),
+            samples=batch,
+            gap_width=width,
+            trace=GAP_SHARE / width,
+            goal=batch,
+        )
+
+    def step(
+        self, state: StochasticNewtonState, source: Source, target: DiscreteMeasure
+    ) -> StochasticNewtonState:
+        """Take one step: one batch of fresh draws, or a verdict where the goal is reached.
+
+        Parameters
+        ----------
+        state : StochasticNewtonState
+            What `init` or an earlier `step` returned.
+        source, target : Source, DiscreteMeasure
+            The problem.
+
+        Returns
+        -------
+        StochasticNewtonState
+            The next state; its `status` is set once the solver has stopped.
+        """
+        if state.samples >= state.goal or self._out_of_budget(state, target):
+            return self._judge(state, source, target)
+        return self._fit(state, source, target)
+
+    def solve(
+        self,
+        source: Source,
+        target: DiscreteMeasure,
+        *,
+        initial_heights: Any = None,
+        state: StochasticNewtonState | None = None,
+        callback: Callback | None = None,
+    ) -> SemiDiscreteSolution:
+        """Find heights whose power cells carry the target masses.
+
+        Parameters
+        ----------
+        source : Source
+            Where x comes from.
+        target : DiscreteMeasure
+            Points and masses.
+        initial_heights : array-like of shape (N,), optional
+            Heights to start from.
+        state : StochasticNewtonState, optional
+            Continues bit for bit where an earlier solve of the same problem stopped.
+        callback : callable, optional
+            Called with the state after each step; returning True stops with INTERRUPTED.
+
+        Returns
+        -------
+        SemiDiscreteSolution
+            Potential of mean-zero heights, status, unbiased error with interval, centroids.
+
+        Raises
+        ------
+        ValueError
+            If dimensions or shapes do not fit.
+        SolverError
+            If a cell stays empty or scores overflow.
+
+        Warns
+        -----
+        ConvergenceWarning
+            If the tolerance was not met.
+        """
+        self._check(source, target, state)
+        if state is None:
+            state = self.init(source, target, initial_heights=initial_heights)
+        elif state.status is Status.INTERRUPTED:
+            state = replace(state, status=None)
+        while state.status is None:
+            state = self.step(state, source, target)
+            if callback is not None and callback(state) and state.status is None:
+                state = replace(state, status=Status.INTERRUPTED)
+        return conclude(self._solution(state, source, target))
+
+    def planned_samples(self, n: int) -> int:
+        """Return the draws that reach the tolerance at the planned efficiency.
+
+        Parameters
+        ----------
+        n : int
+            Number of targets.
+
+        Returns
+        -------
+        int
+            (n - 1) (1.15 / tolerance)^2, and at least 32 batches.
+        """
+        statistical = (n - 1) * (PLANNED_EFFICIENCY / self.tolerance) ** 2
+        return max(math.ceil(statistical), 32 * self._batch(n))
+
+    def _batch(self, n: int) -> int:
+        """Draws per step: near N / 4, where efficiency no longer depends on it."""
+        if self.batch_size is not None:
+            return self.batch_size
+        return 2 ** min(20, max(8, round(math.log2(max(n, 2) / 4))))
+
+    def _budget(self, n: int) -> int:
+        """Fitting draws allowed."""
+        return self.max_samples or 64 * self.planned_samples(n)
+
+    def _out_of_budget(self, state: StochasticNewtonState, target: DiscreteMeasure) -> bool:
+        out_of_steps = self.max_steps is not None and state.step >= self.max_steps
+        return out_of_steps or state.samples >= self._budget(len(target))
+
+    def _starts(self, source: Source, target: DiscreteMeasure, given: Any) -> list[Tensor]:
+        """Candidate starting heights."""
+        if given is not None:
+            heights = as_float_tensor(given, "initial_heights", ndim=1)
+            if len(heights) != len(target):
+                raise ValueError(
+                    f"initial_heights must have {len(target)} entries, one per distinct target, "
+                    f"got {len(heights)}; drop them or match the targets."
+                )
+            return [heights.to(target.points.device, torch.float64)]
+        if len(target) <= target.dim:  # no covariance to speak of
+            return [voronoi_heights(target)]
+        return [gaussian_heights(source, target), voronoi_heights(target)]
+
+    def _draw(self, source: Source, target: DiscreteMeasure, start: int, n: int) -> Tensor:
+        """Rows of the fitting stream, in the targets' dtype and on their device."""
+        points = target.points
+        return source.sample(
+            n,
+            seed=self.seed,
+            stream=Stream.FIT,
+            start=start,
+            dtype=points.dtype,
+            device=points.device,
+        )
+
+    def _scores(self, x: Tensor, target: DiscreteMeasure, heights: Tensor) -> tuple[Tensor, Tensor]:
+        """Best two scores (one, where there is one target) and their cells."""
+        lowered = heights.to(target.points.dtype)
+        k = min(2, len(target))
+        return best_scores(x, target.points, lowered, k, memory_budget=self.memory_budget)
+
+    def _count(
+        self, state: StochasticNewtonState, source: Source, target: DiscreteMeasure, n: int
+    ) -> tuple[Tensor, int]:
+        """Draws per cell and draws whose gap is below the width, added over all processes."""
+        counts = torch.zeros(len(target) + 2, dtype=torch.int64, device=target.points.device)
+        rank, world = process_rank()
+        rows = max(BLOCK_ROWS, min(CHUNK_ROWS, n // 8))  # the same cut whatever the process count
+        for start in range(rank * rows, n, world * rows):
+            x = self._draw(source, target, state.samples + start, min(rows, n - start))
+            scores, cells = self._scores(x, target, state.heights)
+            counts[:-2] += torch.bincount(cells[:, 0], minlength=len(target))
+            counts[-2] += ((scores[:, 0] - scores[:, -1]).double() < state.gap_width).sum()
+            counts[-1] += (~torch.isfinite(scores[:, 0])).sum()
+        add_over_processes(counts)
+        return counts[:-2], int(counts[-2]) if not int(counts[-1]) else -1
+
+    def _fit(
+        self, state: StochasticNewtonState, source: Source, target: DiscreteMeasure
+    ) -> StochasticNewtonState:
+        """One diagonal Newton step on fresh draws."""
+        n = min(self._batch(len(target)), self._budget(len(target)) - state.samples)
+        counts, close = self._count(state, source, target, n)
+        if close < 0:
+            return replace(state, status=Status.NONFINITE)
+        t = state.step + 1
+        share = close / n
+        trace = state.trace
+        if close:
+            trace += (share / state.gap_width - trace) * max(0.1, 1 / t)
+        scale = target.weights.clamp_min(LEAST_COUNT / n)
+        error = ((counts.double() / n - target.weights) / scale).clamp(-CLIP, CLIP)
+        heights = state.heights - t**-STEP_EXPONENT / trace * error
+        heights = heights - heights.mean()
+        weight = (t + 1) ** AVERAGE_EXPONENT * n
+        total = state.average_weight + weight
+        squared = chi_square(counts, target.weights)[0]
+        return replace(
+            state,
+            step=t,
+            heights=heights,
+            average=state.average + (heights - state.average) * (weight / total),
+            average_weight=total,
+            samples=state.samples + n,
+            gap_width=state.gap_width * min(2.0, max(0.5, math.sqrt(GAP_SHARE / max(share, 1e-3)))),
+            trace=trace,
+            batch_samples=(*state.batch_samples, float(state.samples + n)),
+            batch_rms=(*state.batch_rms, math.sqrt(max(0.0, squared))),
+        )
+
+    def _judge(
+        self, state: StochasticNewtonState, source: Source, target: DiscreteMeasure
+    ) -> StochasticNewtonState:
+        """Measure the averaged heights on draws never used, and decide what comes next."""
+        quick = len(target) + 100 * math.isqrt(len(target))
+        survey = self._survey(state, source, target, state.evaluated, quick)
+        error, (low, _) = survey.mass_error(target.weights)
+        final = self._out_of_budget(state, target)
+        if final or low <= self.tolerance:
+            survey = survey.merged(self._complete(state, source, target, quick))
+            error, interval = survey.mass_error(target.weights)
+            half = (interval[1] - interval[0]) / 2
+            if error <= self.tolerance and half <= self.tolerance / 4:
+                return self._after(state, survey, error, Status.CONVERGED)
+        after = self._after(state, survey, error, None)
+        planned = self.planned_samples(len(target))
+        past_plan = state.goal >= planned
+        stalls = after.stalls if past_plan else 0
+        if final:
+            return replace(after, status=self._exhausted(survey, state, target))
+        if stalls >= STALL_VERDICTS:
+            return replace(after, status=Status.STALLED)
+        goal = math.ceil(1.5 * state.goal) if past_plan else min(2 * state.goal, planned)
+        return replace(after, goal=goal, stalls=stalls)
+
+    def _after(
+        self,
+        state: StochasticNewtonState,
+        survey: CellSurvey,
+        error: float,
+        status: Status | None,
+    ) -> StochasticNewtonState:
+        """Record a verdict."""
+        last = state.verdict_rms[-1] if state.verdict_rms else math.inf
+        return replace(
+            state,
+            status=status,
+            evaluated=state.evaluated + survey.draws,
+            last_evaluation=survey.draws,
+            stalls=state.stalls + 1 if error > STALL_RATIO * last else 0,
+            verdict_samples=(*state.verdict_samples, float(state.samples)),
+            verdict_rms=(*state.verdict_rms, error),
+        )
+
+    def _exhausted(
+        self, survey: CellSurvey, state: StochasticNewtonState, target: DiscreteMeasure
+    ) -> Status:
+        """Why a solve without budget stopped."""
+        expected = survey.draws * target.weights
+        if bool(((survey.counts == 0) & (expected > EMPTY_EXPECTATION)).any()):
+            return Status.EMPTY_CELL
+        out_of_samples = state.samples >= self._budget(len(target))
+        return Status.SAMPLE_BUDGET if out_of_samples else Status.MAX_STEPS
+
+    def _survey(
+        self,
+        state: StochasticNewtonState,
+        source: Source,
+        target: DiscreteMeasure,
+        start: int,
+        draws: int,
+    ) -> CellSurvey:
+        """Survey the averaged heights on rows of the evaluation stream."""
+        return survey_cells(
+            self._potential(state, target),
+            source,
+            draws,
+            seed=self.seed,
+            start=start,
+            memory_budget=self.memory_budget,
+        )
+
+    def _complete(
+        self, state: StochasticNewtonState, source: Source, target: DiscreteMeasure, have: int
+    ) -> CellSurvey:
+        """The draws that a certain verdict and the centroids need beyond the quick look."""
+        n = len(target)
+        # sd(rms^2) = sqrt(2 N) / draws at the optimum; an estimate of 0 has the interval
+        # [0, sqrt(1.96 sd)], whose half must stay below a quarter of the tolerance
+        certain = NORMAL_QUANTILE * math.sqrt(2 * n) / (0.24 * self.tolerance**2)
+        wanted = max(SURVEY_PER_TARGET * n, math.ceil(certain), 2 * have)
+        return self._survey(state, source, target, state.evaluated + have, wanted - have)
+
+    def _potential(self, state: StochasticNewtonState, target: DiscreteMeasure) -> BrenierPotential:
+        """The averaged heights, gauge mean zero, in the targets' dtype."""
+        average = state.average - state.average.mean()
+        return BrenierPotential(target.points, average.to(target.points.dtype))
+
+    def _solution(
+        self, state: StochasticNewtonState, source: Source, target: DiscreteMeasure
+    ) -> SemiDiscreteSolution:
+        """Assemble what the last verdict measured; its draws are repeated, not stored."""
+        potential = self._potential(state, target)
+        draws = state.last_evaluation or SURVEY_PER_TARGET * len(target)
+        start = state.evaluated - state.last_evaluation
+        survey = self._survey(state, source, target, start, draws)
+        error, interval = survey.mass_error(target.weights)
+        cost, cost_interval = survey.cost()
+        fallback = source.mean.to(potential.points).expand_as(potential.points)
+        return SemiDiscreteSolution(
+            potential=potential,
+            status=state.status or Status.INTERRUPTED,
+            solver="StochasticNewton",
+            tolerance=self.tolerance,
+            mass_error=error,
+            mass_error_interval=interval,
+            error_norm="rms",
+            mass_residual=survey.masses() - target.weights,
+            samples=state.samples,
+            effective_samples=float(state.samples),
+            evaluation_samples=state.evaluated or draws,
+            steps=state.step,
+            cost=cost,
+            cost_interval=cost_interval,
+            history=state.history(len(target)),
+            state=state,
+            centroids=survey.centroids(fallback),
+            within_scale=survey.within_scale(),
+        )
+
+    def _check(
+        self, source: Source, target: DiscreteMeasure, state: StochasticNewtonState | None
+    ) -> None:
+        """Refuse what does not fit together."""
+        if source.dim != target.dim:
+            raise ValueError(
+                f"source and target must have one dimension, got {source.dim} and {target.dim}; "
+                f"use for example UniformBox.centered({target.dim})."
+            )
+        if state is not None and len(state.heights) != len(target):
+            raise ValueError(
+                f"state must come from a solve with {len(target)} targets, got one with "
+                f"{len(state.heights)}; start without state."
+            )

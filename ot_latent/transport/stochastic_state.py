@@ -1,0 +1,119 @@
+"""The state of StochasticNewton between two steps, and its exact passage through files."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+
+from ot_latent.transport.solution import Status
+
+_TENSORS = ("heights", "average")
+_CURVES = ("batch_samples", "batch_rms", "verdict_samples", "verdict_rms")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class StochasticNewtonState:
+    """Everything that the next step depends on; all draws are numbered rows of named streams.
+
+    Attributes
+    ----------
+    heights, average : Tensor of shape (N,), float64
+        Current iterate and weighted average; the average is the result.
+    average_weight : float
+        Sum of the weights in the average.
+    step, samples, evaluated : int
+        Steps taken, fitting rows used, evaluation rows used.
+    gap_width, trace : float
+        Width delta of the gap count and the trace kappa of the Hessian.
+    goal, stalls, last_evaluation : int
+        Fitting rows of the next verdict, verdicts without progress, rows of the last verdict.
+    status : Status or None
+        Set once the solver has stopped.
+    batch_samples, batch_rms, verdict_samples, verdict_rms : tuple of float
+        Curves: the iterate on each batch before it is used, and the average at each verdict.
+    """
+
+    heights: Tensor
+    average: Tensor
+    average_weight: float = 0.0
+    step: int = 0
+    samples: int = 0
+    evaluated: int = 0
+    gap_width: float = 1.0
+    trace: float = 1.0
+    goal: int = 0
+    stalls: int = 0
+    last_evaluation: int = 0
+    status: Status | None = None
+    batch_samples: tuple[float, ...] = ()
+    batch_rms: tuple[float, ...] = ()
+    verdict_samples: tuple[float, ...] = ()
+    verdict_rms: tuple[float, ...] = ()
+
+    def history(self, n: int) -> dict[str, tuple[float, ...]]:
+        """Return the curves under the names of `SemiDiscreteSolution.history`.
+
+        Parameters
+        ----------
+        n : int
+            Number of targets.
+
+        Returns
+        -------
+        dict
+            ``samples`` and ``rms`` of the averaged heights at each verdict, the statistical
+            ``limit`` there, ``batch_samples`` and ``batch_rms`` of the single iterates.
+        """
+        return {
+            "samples": self.verdict_samples,
+            "rms": self.verdict_rms,
+            "limit": tuple(math.sqrt(max(n - 1, 0) / s) for s in self.verdict_samples),
+            "batch_samples": self.batch_samples,
+            "batch_rms": self.batch_rms,
+        }
+
+    def to_tensors(self) -> dict[str, Tensor]:
+        """Return the tensors of the state.
+
+        Returns
+        -------
+        dict of str to Tensor
+            Heights and average.
+        """
+        return {name: getattr(self, name) for name in _TENSORS}
+
+    def to_metadata(self) -> dict[str, Any]:
+        """Return the rest of the state, JSON-able; floats survive JSON exactly.
+
+        Returns
+        -------
+        dict
+            Numbers, curves and the name of the status.
+        """
+        plain = {k: v for k, v in vars(self).items() if k not in _TENSORS}
+        return plain | {"status": self.status.name if self.status else None}
+
+    @classmethod
+    def from_parts(
+        cls, tensors: dict[str, Tensor], metadata: dict[str, Any]
+    ) -> StochasticNewtonState:
+        """Rebuild the state from `to_tensors` and `to_metadata`.
+
+        Parameters
+        ----------
+        tensors : dict of str to Tensor
+            Heights and average.
+        metadata : dict
+            The rest.
+
+        Returns
+        -------
+        StochasticNewtonState
+            Equal to the state that was taken apart.
+        """
+        rest = {k: tuple(v) if k in _CURVES else v for k, v in metadata.items()}
+        rest["status"] = Status[rest["status"]] if rest.get("status") else None
+        return cls(**{name: tensors[name] for name in _TENSORS}, **rest)

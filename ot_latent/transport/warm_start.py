@@ -1,0 +1,69 @@
+"""Starting heights: those of the Gaussian problem with the same moments, and Voronoi cells."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ot_latent.transport.measures import DiscreteMeasure, Source
+
+EIGENVALUE_FLOOR = 1e-4  # share of the largest; flat directions would have infinite heights
+
+
+def voronoi_heights(target: DiscreteMeasure) -> Tensor:
+    """Return h_j = -|y_j|^2 / 2, whose power cells are the Voronoi cells of the targets.
+
+    Parameters
+    ----------
+    target : DiscreteMeasure
+        The targets.
+
+    Returns
+    -------
+    Tensor of shape (N,), float64
+        Heights.
+    """
+    return -0.5 * target.points.double().square().sum(dim=1)
+
+
+def gaussian_heights(source: Source, target: DiscreteMeasure) -> Tensor:
+    r"""Return the heights of the optimal map between the Gaussians of the same moments.
+
+    The optimal map from N(m_src, S) to N(m, C) is :math:`m + A (x - m_{src})` with the Bures map
+    :math:`A = S^{-1/2} (S^{1/2} C S^{1/2})^{1/2} S^{-1/2}` [1]_; minus the conjugate of its
+    potential at the targets is
+
+    .. math::
+
+        h_j = -\tfrac12 (y_j - m)^T A^{-1} (y_j - m) - \langle m_{src}, y_j - m\rangle .
+
+    Parameters
+    ----------
+    source : Source
+        Gives m_src and S.
+    target : DiscreteMeasure
+        Gives m and C, weighted by its masses; eigenvalues of C are floored at 1e-4 of the largest.
+
+    Returns
+    -------
+    Tensor of shape (N,), float64
+        Heights.
+
+    References
+    ----------
+    .. [1] Knott and Smith. "On the optimal mapping of distributions." J. Optim. Theory Appl.
+       43(1), 1984.
+    """
+    from ot.gaussian import bures_wasserstein_mapping
+
+    weights = target.weights.cpu()
+    points = target.points.detach().cpu().double()
+    mean = weights @ points
+    centred = points - mean
+    values, vectors = torch.linalg.eigh((centred.T * weights) @ centred)
+    floor = EIGENVALUE_FLOOR * max(float(values.max()), torch.finfo(torch.float64).tiny)
+    covariance = (vectors * values.clamp_min(floor)) @ vectors.T
+    bures, _ = bures_wasserstein_mapping(source.mean, mean, source.covariance, covariance)
+    solved = torch.linalg.solve(bures, centred.T).T  # (N, d)
+    heights = -0.5 * (solved * centred).sum(dim=1) - centred @ source.mean
+    return heights.to(target.points.device)
