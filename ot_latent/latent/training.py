@@ -1,0 +1,383 @@
+"""The one training loop of the autoencoders: accelerate inside, resumable bit for bit."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from ot_latent.config import TrainingConfig
+from ot_latent.latent.accelerator import own_accelerator
+from ot_latent.latent.autoencoder import Autoencoder
+from ot_latent.latent.batches import Batches, check_rows, split_rows
+from ot_latent.latent.training_state import (
+    Progress,
+    TrainingState,
+    copy_parameters,
+    pack_optimizer,
+    plan,
+    unpack_optimizer,
+)
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+
+CLIP_NORM = 1.0
+"""Largest norm of a gradient."""
+
+MEMORY = 0.9
+"""How much of the running rms of the codes a step keeps."""
+
+Callback = Callable[[dict[str, Any]], bool | None]
+
+
+class TrainingStatus(Enum):
+    """Why a training stopped; the value says what it means."""
+
+    FINISHED = "all epochs were run"
+    EARLY_STOPPED = "the validation loss had stopped falling"
+    INTERRUPTED = "the callback asked to stop; continue from the state"
+
+
+class TrainingError(RuntimeError):
+    """The loss stopped being a number.
+
+    Parameters
+    ----------
+    message : str
+        Who, what, and what to try.
+    state : TrainingState
+        The last state whose parameters were finite.
+
+    Attributes
+    ----------
+    state : TrainingState
+        The last state whose parameters were finite.
+    """
+
+    def __init__(self, message: str, state: TrainingState) -> None:
+        super().__init__(message)
+        self.state = state
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """What a training returns.
+
+    Attributes
+    ----------
+    model : Autoencoder
+        With its best parameters, on the device it was trained on; with the current ones after an
+        interruption.
+    history : list of dict
+        One entry per epoch: epoch, train_loss, validation_loss, lr, code_rms.
+    status : TrainingStatus
+        Why it stopped.
+    state : TrainingState
+        To go on from.
+    """
+
+    model: Autoencoder
+    history: list[dict[str, Any]]
+    status: TrainingStatus
+    state: TrainingState
+
+
+def train_autoencoder(
+    model: Autoencoder,
+    x_train: Tensor,
+    config: TrainingConfig,
+    *,
+    seed: int,
+    x_validation: Tensor | None = None,
+    state: TrainingState | None = None,
+    callback: Callback | None = None,
+    device: str | torch.device = "cpu",
+) -> TrainingResult:
+    """Train an autoencoder by AdamW with a warm-up and a cosine; keep the best epoch.
+
+    Minimises, over encoder E and decoder D, the mean over rows of
+    loss(D(E(x + e)), x) with code noise added to E and `code_penalty` |E(x)|^2 / d. The order of
+    the rows and all noise are functions of (seed, epoch or step), so a training that is
+    resumed from any state ends with the same bits as one that was never interrupted (same
+    threads, same processes). Under `torchrun` every process takes its slice of every batch.
+
+    Parameters
+    ----------
+    model : Autoencoder
+        The network; its parameters are changed.
+    x_train : Tensor of shape (n, *shape)
+        Encoded rows (see `DataCodec.encode`).
+    config : TrainingConfig
+        Epochs, batch size (None: chosen), learning rate, patience, precision.
+    seed : int
+        Seed of order, noise and validation split.
+    x_validation : Tensor of shape (m, *shape), optional
+        Rows for early stopping; default: `validation_fraction` of `x_train`.
+    state : TrainingState, optional
+        Where to go on.
+    callback : callable, optional
+        Called after every step with a dictionary: kind ("step" or "epoch"), epoch, epochs, step,
+        steps, progress in [0, 1], state (a function that builds the `TrainingState`), and for an
+        epoch its entry of the history. Returning True stops the training.
+    device : str or torch.device, default="cpu"
+        Where to train: "cpu" or "cuda".
+
+    Returns
+    -------
+    TrainingResult
+        Model, history, status and final state.
+
+    Raises
+    ------
+    DataError
+        If the rows have another shape, are not finite, are all equal, or lie out of [0, 1]
+        where they are images.
+    ValueError
+        If the settings do not fit the device or the state is of another training.
+    TrainingError
+        If the loss becomes NaN or infinite.
+    """
+    device = torch.device(device)
+    check_rows(x_train, "x_train", model.shape, least=2)
+    if x_validation is None:
+        x_train, x_validation = split_rows(x_train, config.validation_fraction, seed)
+    else:
+        check_rows(x_validation, "x_validation", model.shape, least=1)
+    if config.mixed_precision == "fp16" and device.type == "cpu":
+        raise ValueError(
+            "mixed_precision must be 'no' or 'bf16' on the CPU, got 'fp16'; use a GPU or 'bf16'."
+        )
+    with own_accelerator(device, config.mixed_precision) as accelerator:
+        loop = _Loop(accelerator, model, x_train, x_validation, config, seed)
+        try:
+            if state is not None:
+                loop.restore(state)
+            return loop.run(callback)
+        finally:
+            accelerator.unwrap_model(loop.wrapped, keep_fp32_wrapper=False)
+            for name in ("forward", "_original_forward"):  # what mixed precision wrapped
+                vars(model).pop(name, None)
+
+
+class _Loop:
+    """The training of one model: `run` until an end, `snapshot` and `restore` at any step."""
+
+    def __init__(
+        self,
+        accelerator: Accelerator,
+        model: Autoencoder,
+        x: Tensor,
+        x_validation: Tensor,
+        config: TrainingConfig,
+        seed: int,
+    ) -> None:
+        self.accelerator, self.model, self.config, self.seed = accelerator, model, config, seed
+        self.x_validation = x_validation
+        self.schedule = plan(len(x), model.shape, config)
+        self.batches = Batches(
+            x,
+            steps=self.schedule.steps,
+            seed=seed,
+            process=accelerator.process_index,
+            processes=accelerator.num_processes,
+        )
+        model.to(accelerator.device).train()
+        optimizer = torch.optim.AdamW(
+            model.parameters(), lr=config.lr, weight_decay=config.weight_decay
+        )
+        self.wrapped, self.optimizer = accelerator.prepare(model, optimizer)
+        self.progress = Progress()
+        self.best: dict[str, Tensor] = {}
+        self.code_scale = torch.zeros((), dtype=torch.float64, device=accelerator.device)
+
+    @property
+    def fingerprint(self) -> dict[str, Any]:
+        """What a resumed training must share with the one that made the state."""
+        return {
+            "seed": self.seed,
+            "rows": len(self.batches.x),
+            "validation_rows": len(self.x_validation),
+            "shape": list(self.model.shape),
+            "epochs": self.schedule.epochs,
+            "steps": self.schedule.steps,
+            "lr": self.config.lr,
+            "weight_decay": self.config.weight_decay,
+            "patience": self.config.patience,
+            "mixed_precision": self.config.mixed_precision,
+            "autoencoder": self.model.config.to_dict(),
+        }
+
+    def snapshot(self) -> TrainingState:
+        """Copy everything that the rest of the training depends on."""
+        progress = self.progress.copy()
+        if self.accelerator.scaler is not None:
+            progress.scaler = dict(self.accelerator.scaler.state_dict())
+        return TrainingState(
+            parameters=copy_parameters(self.model),
+            best=dict(self.best),
+            optimizer=pack_optimizer(self.optimizer),
+            code_scale=self.code_scale.cpu().clone(),
+            progress=progress,
+            fingerprint=self.fingerprint,
+        )
+
+    def restore(self, state: TrainingState) -> None:
+        """Put a snapshot back."""
+        state.check(self.fingerprint)
+        self.model.load_state_dict(state.parameters)
+        unpack_optimizer(self.optimizer, state.optimizer)
+        self.best = dict(state.best)
+        self.code_scale = state.code_scale.to(self.accelerator.device, copy=True)
+        self.progress = state.progress.copy()
+        if self.accelerator.scaler is not None and state.progress.scaler:
+            self.accelerator.scaler.load_state_dict(state.progress.scaler)
+
+    def run(self, callback: Callback | None) -> TrainingResult:
+        """Train until the last epoch, an early stop, or the callback's wish."""
+        progress = self.progress
+        while (status := self._ended()) is None:
+            self._step()
+            entry = None
+            if progress.step == self.schedule.steps:
+                entry = self._end_epoch()
+            if self._asked_to_stop(callback, entry):
+                status = self._ended() or TrainingStatus.INTERRUPTED
+                break
+        state = self.snapshot()
+        if status is not TrainingStatus.INTERRUPTED:
+            self.model.load_state_dict(state.best)
+        self.model.eval()
+        return TrainingResult(self.model, progress.copy().history, status, state)
+
+    def _ended(self) -> TrainingStatus | None:
+        """Say why the training is over, if it is."""
+        if self.progress.epoch >= self.schedule.epochs:
+            return TrainingStatus.FINISHED
+        if self.progress.waited >= self.config.patience:
+            return TrainingStatus.EARLY_STOPPED
+        return None
+
+    def _step(self) -> None:
+        """Take one step on the next batch."""
+        progress, config, count = self.progress, self.model.config, self._count()
+        batch = self.batches.rows(progress.epoch, progress.step)
+        x = self.batches.x[torch.from_numpy(self.batches.mine(batch))]
+        x = x.to(self.accelerator.device)
+        raw, codes = self.wrapped(x, self._noise(count, len(batch)))
+        losses = self.model.row_losses(raw, x)
+        total = (losses + config.code_penalty * codes.square().mean(1)).sum()
+        sums = self._sums(losses, total, codes)
+        self._refuse_nonfinite(sums[:2].sum().item(), "loss")
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.schedule.rate(count)
+        # every process holds a share of the batch and their gradients are averaged
+        self.accelerator.backward(total * (self.accelerator.num_processes / len(batch)))
+        norm = self.accelerator.clip_grad_norm_(self.wrapped.parameters(), CLIP_NORM)
+        if self.config.mixed_precision != "fp16":  # there, the loss scaler skips such steps
+            self._refuse_nonfinite(float(norm), "gradient")
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        self._remember_scale(sums, len(batch))
+        progress.step, progress.rows = progress.step + 1, progress.rows + len(batch)
+        progress.loss_sum += sums[0].item()
+
+    def _count(self) -> int:
+        """Return the number of finished steps since the start."""
+        return self.progress.epoch * self.schedule.steps + self.progress.step
+
+    def _noise(self, count: int, rows: int) -> Tensor | None:
+        """Return the code noise of this process's rows, in units of the codes' running rms."""
+        config = self.model.config
+        if not config.code_noise:
+            return None
+        draws = self.batches.noise(count, rows, config.latent_dim).to(self.accelerator.device)
+        return draws * (config.code_noise * self.code_scale).float()
+
+    def _sums(self, losses: Tensor, total: Tensor, codes: Tensor) -> Tensor:
+        """Return sums over the whole batch: row losses, totals, squared codes, codes."""
+        with torch.no_grad():
+            z = codes.double()
+            mine = torch.cat(
+                [torch.stack([losses.double().sum(), total.double(), z.square().sum()]), z.sum(0)]
+            )
+            return self.accelerator.reduce(mine, reduction="sum")
+
+    def _remember_scale(self, sums: Tensor, rows: int) -> None:
+        """Update the running rms of the centred codes."""
+        dim = self.model.config.latent_dim
+        centred = sums[2] / (rows * dim) - (sums[3:] / rows).square().mean()
+        scale = centred.clamp_min(0.0).sqrt()
+        first = self._count() == 0
+        self.code_scale = scale if first else MEMORY * self.code_scale + (1 - MEMORY) * scale
+
+    def _refuse_nonfinite(self, value: float, what: str) -> None:
+        """Raise when the loss or its gradient is not a number any more."""
+        if math.isfinite(value):
+            return
+        raise TrainingError(
+            f"the {what} of the autoencoder must be finite, got {value} in epoch "
+            f"{self.progress.epoch + 1}, step {self.progress.step + 1}; try a lower lr than "
+            f"{self.config.lr:g}.",
+            self.snapshot(),
+        )
+
+    def _end_epoch(self) -> dict[str, Any]:
+        """Validate, keep the best parameters, write the history."""
+        progress = self.progress
+        train_loss = progress.loss_sum / progress.rows
+        validation = self._validate() if len(self.x_validation) else None
+        criterion = train_loss if validation is None else validation
+        self._refuse_nonfinite(criterion, "validation loss")
+        progress.epoch, progress.step = progress.epoch + 1, 0
+        progress.loss_sum, progress.rows = 0.0, 0
+        if progress.best_loss is None or criterion < progress.best_loss:
+            progress.best_loss, progress.best_epoch, progress.waited = criterion, progress.epoch, 0
+            self.best = copy_parameters(self.model)
+        else:
+            progress.waited += 1
+        entry = {
+            "epoch": progress.epoch,
+            "train_loss": train_loss,
+            "validation_loss": validation,
+            "lr": self.optimizer.param_groups[0]["lr"],
+            "code_rms": self.code_scale.item(),
+        }
+        progress.history.append(entry)
+        return entry
+
+    @torch.no_grad()
+    def _validate(self) -> float:
+        """Mean reconstruction loss of the validation rows, without noise."""
+        self.model.eval()
+        total = 0.0
+        for x in self.x_validation.split(256):
+            x = x.to(self.accelerator.device)
+            raw = self.model.decoder(self.model.encode(x))
+            total += self.model.row_losses(raw, x).double().sum().item()
+        self.model.train()
+        return total / len(self.x_validation)
+
+    def _asked_to_stop(self, callback: Callback | None, entry: dict[str, Any] | None) -> bool:
+        """Tell the main process's callback, and every process what it answered."""
+        stop = False
+        if callback is not None and self.accelerator.is_main_process:
+            event = {
+                "kind": "step" if entry is None else "epoch",
+                "epoch": self.progress.epoch,
+                "epochs": self.schedule.epochs,
+                "step": self.progress.step,
+                "steps": self.schedule.steps,
+                "progress": self._count() / (self.schedule.epochs * self.schedule.steps),
+                "state": self.snapshot,
+            }
+            stop = bool(callback(event | (entry or {})))
+        if self.accelerator.num_processes == 1:
+            return stop
+        flag = torch.tensor(float(stop), device=self.accelerator.device)
+        return bool(self.accelerator.reduce(flag, reduction="sum").item())
