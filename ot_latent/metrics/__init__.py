@@ -12,22 +12,46 @@ from ot_latent._lazy import attach
 if TYPE_CHECKING:
     from ot_latent.metrics import (
         bootstrap as bootstrap,
+        dimension as dimension,
         fidelity as fidelity,
         manifold as manifold,
+        manifolds as manifolds,
         modes as modes,
         novelty as novelty,
     )
-    from ot_latent.metrics.bootstrap import bootstrap_interval as bootstrap_interval
+    from ot_latent.metrics.bootstrap import (
+        bootstrap_interval as bootstrap_interval,
+        frechet_interval as frechet_interval,
+    )
+    from ot_latent.metrics.dimension import (
+        intrinsic_dimension as intrinsic_dimension,
+    )
     from ot_latent.metrics.fidelity import (
         density_coverage as density_coverage,
         frechet_distance as frechet_distance,
         kernel_distance as kernel_distance,
         precision_recall as precision_recall,
     )
+    from ot_latent.metrics.manifold import (
+        fold_rates as fold_rates,
+        judge_known_manifold as judge_known_manifold,
+        off_manifold_auc as off_manifold_auc,
+        projection_ratio as projection_ratio,
+        reconstruction_errors as reconstruction_errors,
+        trustworthiness_continuity as trustworthiness_continuity,
+    )
+    from ot_latent.metrics.manifolds import (
+        KNOWN_MANIFOLDS as KNOWN_MANIFOLDS,
+        ArchimedeanSpiral as ArchimedeanSpiral,
+        SphereWithHole as SphereWithHole,
+        SwissRoll as SwissRoll,
+        TorusPatch as TorusPatch,
+    )
     from ot_latent.metrics.modes import (
         mixture_rate as mixture_rate,
         mode_histogram as mode_histogram,
         mode_kl as mode_kl,
+        modes_covered as modes_covered,
         variance_ratio as variance_ratio,
     )
     from ot_latent.metrics.novelty import (
@@ -39,15 +63,46 @@ if TYPE_CHECKING:
 __getattr__, __dir__, __all__ = attach(
     __name__,
     {
-        "bootstrap": ["bootstrap_interval"],
+        "bootstrap": [
+            "bootstrap_interval",
+            "frechet_interval",
+        ],
+        "dimension": [
+            "intrinsic_dimension",
+        ],
         "fidelity": [
             "density_coverage",
             "frechet_distance",
             "kernel_distance",
             "precision_recall",
         ],
-        "modes": ["mixture_rate", "mode_histogram", "mode_kl", "variance_ratio"],
-        "novelty": ["copy_rate", "distance_to_closest", "novelty_ratio"],
+        "manifold": [
+            "fold_rates",
+            "judge_known_manifold",
+            "off_manifold_auc",
+            "projection_ratio",
+            "reconstruction_errors",
+            "trustworthiness_continuity",
+        ],
+        "manifolds": [
+            "KNOWN_MANIFOLDS",
+            "ArchimedeanSpiral",
+            "SphereWithHole",
+            "SwissRoll",
+            "TorusPatch",
+        ],
+        "modes": [
+            "mixture_rate",
+            "mode_histogram",
+            "mode_kl",
+            "modes_covered",
+            "variance_ratio",
+        ],
+        "novelty": [
+            "copy_rate",
+            "distance_to_closest",
+            "novelty_ratio",
+        ],
     },
-    modules=["bootstrap", "fidelity", "manifold", "modes", "novelty"],
+    modules=["bootstrap", "dimension", "fidelity", "manifold", "manifolds", "modes", "novelty"],
 )
