@@ -83,8 +83,11 @@ class DataSource(_Section):
     """One file that was read: where it lay and what it held."""
 
     path: str
+    """Where the file lay."""
     sha256: str
+    """SHA-256 of its content."""
     bytes: int = 0
+    """Its size."""
 
 
 class DataConfig(_Section):
@@ -182,10 +185,15 @@ class RunConfig(_Section):
     """Everything that a run depends on; a run folder's config.yaml holds one of these."""
 
     data: DataConfig = DataConfig()
+    """Where the data come from."""
     autoencoder: AutoencoderConfig = AutoencoderConfig()
+    """What the networks are."""
     training: TrainingConfig = TrainingConfig()
+    """How the autoencoder is trained."""
     transport: TransportConfig = TransportConfig()
+    """How the transport is solved."""
     extension: ExtensionConfig = ExtensionConfig()
+    """How new codes are made inside a cell."""
     seed: int = Field(default=0, ge=0)
     """Seed of everything random."""
     device: Device = "auto"

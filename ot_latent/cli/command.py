@@ -26,7 +26,18 @@ class Command(Protocol):
     """What the classes in ``commands_*.py`` have in common: fields are options, `execute` acts."""
 
     def execute(self, console: Console) -> int:
-        """Do it and return the exit code."""
+        """Do it and return the exit code.
+
+        Parameters
+        ----------
+        console : Console
+            Where to say things.
+
+        Returns
+        -------
+        int
+            The exit code.
+        """
 
 
 def execute(name: str, arguments: Sequence[str]) -> int:
