@@ -113,7 +113,7 @@ def test_unknown_name_is_an_attribute_error():
 
 
 def test_modules_are_reached_through_their_package():
-    assert ot_latent.transport.measures.UniformBox is ot_latent.UniformBox
+    assert ot_latent.transport.sources.UniformBox is ot_latent.UniformBox
     assert ot_latent.metrics.fidelity.precision_recall is ot_latent.metrics.precision_recall
 
 
