@@ -199,7 +199,10 @@ class DataCodec:
         DataCodec
             The codec.
         """
-        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+        fields: dict[str, Any] = {
+            k: tuple(v) if isinstance(v, list) else v for k, v in values.items()
+        }
+        return cls(**fields)
 
     def _row_shape(self) -> tuple[int, ...]:
         """Return the shape of one row of the user's array."""

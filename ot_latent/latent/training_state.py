@@ -199,7 +199,7 @@ class Schedule:
         Examples
         --------
         >>> [round(Schedule(10, 10, 1.0).rate(s), 3) for s in (0, 4, 52, 100)]
-        [0.2, 1.0, 0.518, 0.01]
+        [0.2, 1.0, 0.513, 0.01]
         """
         total = self.epochs * self.steps
         warm = max(1, round(WARM_UP * total))
