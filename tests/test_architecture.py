@@ -14,7 +14,8 @@ ROOT = Path(__file__).parents[1] / "ot_latent"
 DRAWING = ROOT.parent / "docs" / "architecture.md"
 
 # From the ground up. A name stands for a module or for a whole package; modules of such a package
-# may import one another (not in circles). Everything else imports strictly lower floors.
+# may import one another (not in circles). Everything else imports strictly lower floors, but for
+# names that only type checkers see; the walls between rooms hold for these too.
 FLOORS = [
     {"_lazy", "_validation", "_random", "config"},
     {"_files", "datasets", "kernels.tiled", "latent.accelerator", "latent.layers"}
@@ -30,7 +31,8 @@ FLOORS = [
     {"_portable"},
     {"estimators"},
     {"baselines"},
-    {"evaluation", "scores"},
+    {"evidence", "scores"},
+    {"evaluation"},
     {"fitted"},
     {"generator", "plotting"},
     {"run_models"},
@@ -108,6 +110,16 @@ def imported(nodes: Iterator[ast.AST]) -> set[str]:
     return found
 
 
+def running(path: Path) -> Iterator[ast.AST]:
+    """Yield every statement but those that only type checkers see."""
+    todo: list[ast.AST] = [tree(path)]
+    while todo:
+        node = todo.pop()
+        yield node
+        only_types = isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test)
+        todo += node.orelse if only_types else ast.iter_child_nodes(node)
+
+
 def at_import(body: list[ast.stmt]) -> Iterator[ast.AST]:
     """Yield the statements that run when the module is imported."""
     for node in body:
@@ -162,7 +174,7 @@ each_module = pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relat
 def test_module_looks_only_down(path):
     here = house_name(f"ot_latent.{module_name(path)}")
     assert here, f"{module_name(path)} has no floor yet: give it one in FLOORS"
-    for name in imported(ast.walk(tree(path))):
+    for name in imported(running(path)):
         other = house_name(name)
         if other is None or other == here:
             continue
@@ -179,7 +191,7 @@ def test_rooms_do_not_import_one_another(path):
 
 
 def test_no_circles():
-    graph = {module_name(p): imported(ast.walk(tree(p))) for p in MODULES}
+    graph = {module_name(p): imported(running(p)) for p in MODULES}
     edges = {
         here: {
             m for m in graph if m != here for n in names if f"{n}.".startswith(f"ot_latent.{m}.")
