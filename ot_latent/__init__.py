@@ -31,16 +31,16 @@ if TYPE_CHECKING:
     from ot_latent.estimators import OTSampler as OTSampler
     from ot_latent.generator import LatentGenerator as LatentGenerator
     from ot_latent.transport.extension import ExtendedMap as ExtendedMap
-    from ot_latent.transport.measures import (
-        DiscreteMeasure as DiscreteMeasure,
-        Gaussian as Gaussian,
-        UniformBall as UniformBall,
-        UniformBox as UniformBox,
-    )
+    from ot_latent.transport.measures import DiscreteMeasure as DiscreteMeasure
     from ot_latent.transport.potential import BrenierPotential as BrenierPotential
     from ot_latent.transport.solution import (
         SemiDiscreteSolution as SemiDiscreteSolution,
         Status as Status,
+    )
+    from ot_latent.transport.sources import (
+        Gaussian as Gaussian,
+        UniformBall as UniformBall,
+        UniformBox as UniformBox,
     )
     from ot_latent.transport.stochastic import StochasticNewton as StochasticNewton
 
@@ -51,7 +51,8 @@ __getattr__, __dir__, __all__ = attach(
         "estimators": ["OTSampler"],
         "generator": ["LatentGenerator"],
         "transport.extension": ["ExtendedMap"],
-        "transport.measures": ["DiscreteMeasure", "Gaussian", "UniformBall", "UniformBox"],
+        "transport.measures": ["DiscreteMeasure"],
+        "transport.sources": ["Gaussian", "UniformBall", "UniformBox"],
         "transport.potential": ["BrenierPotential"],
         "transport.solution": ["SemiDiscreteSolution", "Status"],
         "transport.stochastic": ["StochasticNewton"],

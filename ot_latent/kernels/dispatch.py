@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 
-import torch
 from torch import Tensor
 
 from ot_latent.kernels.tiled import GROUP, TileShape, best_k_tiled
@@ -54,6 +53,7 @@ def best_scores(
 
     Examples
     --------
+    >>> import torch
     >>> y = torch.tensor([[0.0], [1.0], [1.0]])
     >>> best_scores(torch.tensor([[2.0]]), y, torch.zeros(3), k=2)
     (tensor([[2., 2.]]), tensor([[1, 2]]))
@@ -88,6 +88,7 @@ def nearest(
 
     Examples
     --------
+    >>> import torch
     >>> nearest(torch.tensor([[0.9]]), torch.tensor([[0.0], [1.0], [3.0]]))
     (tensor([[0.1000]]), tensor([[1]]))
     """

@@ -20,10 +20,12 @@ FEW = 4  # up to so many best scores are found one after the other
 
 
 class TileShape(NamedTuple):
-    """Rows and targets of one tile of scores; `columns` is a multiple of the group size."""
+    """Size of one tile of scores."""
 
     rows: int
+    """Rows of x."""
     columns: int
+    """Targets; a multiple of the group size."""
 
 
 def best_k_tiled(

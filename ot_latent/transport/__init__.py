@@ -14,10 +14,6 @@ if TYPE_CHECKING:
     from ot_latent.transport.measures import (
         DiscreteMeasure as DiscreteMeasure,
         DuplicatePointsWarning as DuplicatePointsWarning,
-        Gaussian as Gaussian,
-        UniformBall as UniformBall,
-        UniformBox as UniformBox,
-        source_from_dict as source_from_dict,
     )
     from ot_latent.transport.potential import BrenierPotential as BrenierPotential
     from ot_latent.transport.solution import (
@@ -26,20 +22,20 @@ if TYPE_CHECKING:
         SolverError as SolverError,
         Status as Status,
     )
+    from ot_latent.transport.sources import (
+        Gaussian as Gaussian,
+        UniformBall as UniformBall,
+        UniformBox as UniformBox,
+        source_from_dict as source_from_dict,
+    )
     from ot_latent.transport.stochastic import StochasticNewton as StochasticNewton
 
 __getattr__, __dir__, __all__ = attach(
     __name__,
     {
         "extension": ["ExtendedMap"],
-        "measures": [
-            "DiscreteMeasure",
-            "DuplicatePointsWarning",
-            "Gaussian",
-            "UniformBall",
-            "UniformBox",
-            "source_from_dict",
-        ],
+        "measures": ["DiscreteMeasure", "DuplicatePointsWarning"],
+        "sources": ["Gaussian", "UniformBall", "UniformBox", "source_from_dict"],
         "potential": ["BrenierPotential"],
         "solution": ["ConvergenceWarning", "SemiDiscreteSolution", "SolverError", "Status"],
         "stochastic": ["StochasticNewton"],

@@ -93,10 +93,7 @@ class ExtendedMap:
     b: float = 1.0
 
     def __post_init__(self) -> None:
-        if self.kind not in KINDS:
-            raise ValueError(
-                f"extension must be one of {', '.join(KINDS)}, got {self.kind!r}; pass 'affine'."
-            )
+        check_kind(self.kind)
         if self.kind == "affine" and self.centroids is None:
             raise ValueError(
                 "the affine extension must have the centroids of the cells, got None; take them "
@@ -271,6 +268,25 @@ class ExtendedMap:
             local = _root_times(centred, draw)
         own = points[cells].to(torch.float64)
         return (mean + self.a * (own - mean) + self.b * local).to(points.dtype)
+
+
+def check_kind(kind: str) -> None:
+    """Refuse an unknown kind of extension.
+
+    Parameters
+    ----------
+    kind : str
+        What was asked for.
+
+    Raises
+    ------
+    ValueError
+        If it is none of "affine", "noise", "none".
+    """
+    if kind not in KINDS:
+        raise ValueError(
+            f"extension must be one of {', '.join(KINDS)}, got {kind!r}; pass 'affine'."
+        )
 
 
 def in_blocks(function: Callable[..., Tensor], size: int, *arrays: Tensor) -> Tensor:

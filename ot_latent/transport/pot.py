@@ -9,9 +9,10 @@ import torch
 
 from ot_latent._random import BLOCK_ROWS, Stream
 from ot_latent._validation import check_positive
-from ot_latent.transport.measures import DiscreteMeasure, Source
+from ot_latent.transport.measures import DiscreteMeasure
 from ot_latent.transport.potential import BrenierPotential
 from ot_latent.transport.solution import SemiDiscreteSolution, Status, conclude
+from ot_latent.transport.sources import Source
 from ot_latent.transport.survey import survey_cells
 
 BATCH = 32

@@ -13,19 +13,17 @@ from torch import Tensor
 from ot_latent._random import BLOCK_ROWS, Stream
 from ot_latent._validation import as_float_tensor, check_positive
 from ot_latent.kernels.dispatch import best_scores
-from ot_latent.transport.measures import DiscreteMeasure, Source
-from ot_latent.transport.potential import BrenierPotential
+from ot_latent.transport.measures import DiscreteMeasure
 from ot_latent.transport.solution import SemiDiscreteSolution, Status, conclude
+from ot_latent.transport.sources import Source
 from ot_latent.transport.stochastic_state import StochasticNewtonState
 from ot_latent.transport.survey import (
     CHUNK_ROWS,
-    NORMAL_QUANTILE,
-    CellSurvey,
     add_over_processes,
     chi_square,
     process_rank,
-    survey_cells,
 )
+from ot_latent.transport.verdict import Terms, judge, measured_solution
 from ot_latent.transport.warm_start import gaussian_heights, voronoi_heights
 
 STEP_EXPONENT = 0.6  # a_t = t^-0.6
@@ -36,9 +34,6 @@ LEAST_COUNT = (
 )
 GAP_SHARE = 0.1  # share of draws whose gap to the second-best score reads off the Hessian
 PLANNED_EFFICIENCY = 1.15  # of the first verdict; a better solve converges at its first one
-SURVEY_PER_TARGET = 16  # draws per target behind the verdict, centroids and cost
-STALL_VERDICTS, STALL_RATIO = 3, 0.97
-EMPTY_EXPECTATION = 50.0  # an empty cell that expects so many draws is no accident
 
 Callback = Callable[[StochasticNewtonState], bool | None]
 
@@ -92,7 +87,7 @@ class StochasticNewton:
 
     Examples
     --------
-    >>> from ot_latent.transport.measures import UniformBox
+    >>> from ot_latent.transport.sources import UniformBox
     >>> target = DiscreteMeasure([[0.25, 0.5], [0.75, 0.5]], [0.25, 0.75])
     >>> solution = StochasticNewton(tolerance=0.02).solve(UniformBox.unit(2), target)
     >>> solution.status.name, [round(h, 2) for h in solution.potential.heights.tolist()]
@@ -176,9 +171,11 @@ class StochasticNewton:
         StochasticNewtonState
             The next state; its `status` is set once the solver has stopped.
         """
-        if state.samples >= state.goal or self._out_of_budget(state, target):
-            return self._judge(state, source, target)
-        return self._fit(state, source, target)
+        exhausted = self._exhausted(state, target)
+        if state.samples < state.goal and exhausted is None:
+            return self._fit(state, source, target)
+        planned = self.planned_samples(len(target))
+        return judge(state, source, target, self._terms(), planned=planned, exhausted=exhausted)
 
     def solve(
         self,
@@ -230,7 +227,7 @@ class StochasticNewton:
             state = self.step(state, source, target)
             if callback is not None and callback(state) and state.status is None:
                 state = replace(state, status=Status.INTERRUPTED)
-        return conclude(self._solution(state, source, target))
+        return conclude(measured_solution(state, source, target, self._terms()))
 
     def planned_samples(self, n: int) -> int:
         """Return the draws that reach the tolerance at the planned efficiency.
@@ -249,21 +246,29 @@ class StochasticNewton:
         return max(math.ceil(statistical), 32 * self._batch(n))
 
     def _batch(self, n: int) -> int:
-        """Draws per step: near N / 4, where efficiency no longer depends on it."""
+        """Return the draws per step: near N / 4, where efficiency no longer depends on it."""
         if self.batch_size is not None:
             return self.batch_size
         return 2 ** min(20, max(8, round(math.log2(max(n, 2) / 4))))
 
     def _budget(self, n: int) -> int:
-        """Fitting draws allowed."""
+        """Return the fitting draws allowed."""
         return self.max_samples or 64 * self.planned_samples(n)
 
-    def _out_of_budget(self, state: StochasticNewtonState, target: DiscreteMeasure) -> bool:
-        out_of_steps = self.max_steps is not None and state.step >= self.max_steps
-        return out_of_steps or state.samples >= self._budget(len(target))
+    def _exhausted(self, state: StochasticNewtonState, target: DiscreteMeasure) -> Status | None:
+        """Return which budget is spent, if one is."""
+        if state.samples >= self._budget(len(target)):
+            return Status.SAMPLE_BUDGET
+        if self.max_steps is not None and state.step >= self.max_steps:
+            return Status.MAX_STEPS
+        return None
+
+    def _terms(self) -> Terms:
+        """Return what a verdict needs to know of the solver."""
+        return Terms(self.tolerance, self.seed, self.memory_budget)
 
     def _starts(self, source: Source, target: DiscreteMeasure, given: Any) -> list[Tensor]:
-        """Candidate starting heights."""
+        """Return candidate starting heights."""
         if given is not None:
             heights = as_float_tensor(given, "initial_heights", ndim=1)
             if len(heights) != len(target):
@@ -277,7 +282,7 @@ class StochasticNewton:
         return [gaussian_heights(source, target), voronoi_heights(target)]
 
     def _draw(self, source: Source, target: DiscreteMeasure, start: int, n: int) -> Tensor:
-        """Rows of the fitting stream, in the targets' dtype and on their device."""
+        """Return rows of the fitting stream, in the targets' dtype and on their device."""
         points = target.points
         return source.sample(
             n,
@@ -289,7 +294,7 @@ class StochasticNewton:
         )
 
     def _scores(self, x: Tensor, target: DiscreteMeasure, heights: Tensor) -> tuple[Tensor, Tensor]:
-        """Best two scores (one, where there is one target) and their cells."""
+        """Return the best two scores (one, where there is one target) and their cells."""
         lowered = heights.to(target.points.dtype)
         k = min(2, len(target))
         return best_scores(x, target.points, lowered, k, memory_budget=self.memory_budget)
@@ -297,7 +302,7 @@ class StochasticNewton:
     def _count(
         self, state: StochasticNewtonState, source: Source, target: DiscreteMeasure, n: int
     ) -> tuple[Tensor, int]:
-        """Draws per cell and draws whose gap is below the width, added over all processes."""
+        """Count draws per cell and draws whose gap is below the width, added over all processes."""
         counts = torch.zeros(len(target) + 2, dtype=torch.int64, device=target.points.device)
         rank, world = process_rank()
         rows = max(BLOCK_ROWS, min(CHUNK_ROWS, n // 8))  # the same cut whatever the process count
@@ -341,126 +346,6 @@ class StochasticNewton:
             trace=trace,
             batch_samples=(*state.batch_samples, float(state.samples + n)),
             batch_rms=(*state.batch_rms, math.sqrt(max(0.0, squared))),
-        )
-
-    def _judge(
-        self, state: StochasticNewtonState, source: Source, target: DiscreteMeasure
-    ) -> StochasticNewtonState:
-        """Measure the averaged heights on draws never used, and decide what comes next."""
-        quick = len(target) + 100 * math.isqrt(len(target))
-        survey = self._survey(state, source, target, state.evaluated, quick)
-        error, (low, _) = survey.mass_error(target.weights)
-        final = self._out_of_budget(state, target)
-        if final or low <= self.tolerance:
-            survey = survey.merged(self._complete(state, source, target, quick))
-            error, interval = survey.mass_error(target.weights)
-            half = (interval[1] - interval[0]) / 2
-            if error <= self.tolerance and half <= self.tolerance / 4:
-                return self._after(state, survey, error, Status.CONVERGED)
-        after = self._after(state, survey, error, None)
-        planned = self.planned_samples(len(target))
-        past_plan = state.goal >= planned
-        stalls = after.stalls if past_plan else 0
-        if final:
-            return replace(after, status=self._exhausted(survey, state, target))
-        if stalls >= STALL_VERDICTS:
-            return replace(after, status=Status.STALLED)
-        goal = math.ceil(1.5 * state.goal) if past_plan else min(2 * state.goal, planned)
-        return replace(after, goal=goal, stalls=stalls)
-
-    def _after(
-        self,
-        state: StochasticNewtonState,
-        survey: CellSurvey,
-        error: float,
-        status: Status | None,
-    ) -> StochasticNewtonState:
-        """Record a verdict."""
-        last = state.verdict_rms[-1] if state.verdict_rms else math.inf
-        return replace(
-            state,
-            status=status,
-            evaluated=state.evaluated + survey.draws,
-            last_evaluation=survey.draws,
-            stalls=state.stalls + 1 if error > STALL_RATIO * last else 0,
-            verdict_samples=(*state.verdict_samples, float(state.samples)),
-            verdict_rms=(*state.verdict_rms, error),
-        )
-
-    def _exhausted(
-        self, survey: CellSurvey, state: StochasticNewtonState, target: DiscreteMeasure
-    ) -> Status:
-        """Why a solve without budget stopped."""
-        expected = survey.draws * target.weights
-        if bool(((survey.counts == 0) & (expected > EMPTY_EXPECTATION)).any()):
-            return Status.EMPTY_CELL
-        out_of_samples = state.samples >= self._budget(len(target))
-        return Status.SAMPLE_BUDGET if out_of_samples else Status.MAX_STEPS
-
-    def _survey(
-        self,
-        state: StochasticNewtonState,
-        source: Source,
-        target: DiscreteMeasure,
-        start: int,
-        draws: int,
-    ) -> CellSurvey:
-        """Survey the averaged heights on rows of the evaluation stream."""
-        return survey_cells(
-            self._potential(state, target),
-            source,
-            draws,
-            seed=self.seed,
-            start=start,
-            memory_budget=self.memory_budget,
-        )
-
-    def _complete(
-        self, state: StochasticNewtonState, source: Source, target: DiscreteMeasure, have: int
-    ) -> CellSurvey:
-        """The draws that a certain verdict and the centroids need beyond the quick look."""
-        n = len(target)
-        # sd(rms^2) = sqrt(2 N) / draws at the optimum; an estimate of 0 has the interval
-        # [0, sqrt(1.96 sd)], whose half must stay below a quarter of the tolerance
-        certain = NORMAL_QUANTILE * math.sqrt(2 * n) / (0.24 * self.tolerance**2)
-        wanted = max(SURVEY_PER_TARGET * n, math.ceil(certain), 2 * have)
-        return self._survey(state, source, target, state.evaluated + have, wanted - have)
-
-    def _potential(self, state: StochasticNewtonState, target: DiscreteMeasure) -> BrenierPotential:
-        """The averaged heights, gauge mean zero, in the targets' dtype."""
-        average = state.average - state.average.mean()
-        return BrenierPotential(target.points, average.to(target.points.dtype))
-
-    def _solution(
-        self, state: StochasticNewtonState, source: Source, target: DiscreteMeasure
-    ) -> SemiDiscreteSolution:
-        """Assemble what the last verdict measured; its draws are repeated, not stored."""
-        potential = self._potential(state, target)
-        draws = state.last_evaluation or SURVEY_PER_TARGET * len(target)
-        start = state.evaluated - state.last_evaluation
-        survey = self._survey(state, source, target, start, draws)
-        error, interval = survey.mass_error(target.weights)
-        cost, cost_interval = survey.cost()
-        fallback = source.mean.to(potential.points).expand_as(potential.points)
-        return SemiDiscreteSolution(
-            potential=potential,
-            status=state.status or Status.INTERRUPTED,
-            solver="StochasticNewton",
-            tolerance=self.tolerance,
-            mass_error=error,
-            mass_error_interval=interval,
-            error_norm="rms",
-            mass_residual=survey.masses() - target.weights,
-            samples=state.samples,
-            effective_samples=float(state.samples),
-            evaluation_samples=state.evaluated or draws,
-            steps=state.step,
-            cost=cost,
-            cost_interval=cost_interval,
-            history=state.history(len(target)),
-            state=state,
-            centroids=survey.centroids(fallback),
-            within_scale=survey.within_scale(),
         )
 
     def _check(

@@ -14,8 +14,8 @@ from torch import Tensor
 
 from ot_latent._random import BLOCK_ROWS, Stream
 from ot_latent.kernels.dispatch import best_scores
-from ot_latent.transport.measures import Source
 from ot_latent.transport.potential import BrenierPotential
+from ot_latent.transport.sources import Source
 
 CHUNK_ROWS = 8 * BLOCK_ROWS  # rows scored at a time; a multiple of the blocks of randomness
 FIXED_POINT = 2.0**24

@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ot_latent.transport.measures import DiscreteMeasure, Source
+from ot_latent.transport.measures import DiscreteMeasure
+from ot_latent.transport.sources import Source
 
 EIGENVALUE_FLOOR = 1e-4  # share of the largest; flat directions would have infinite heights
 

@@ -5,8 +5,8 @@ import torch
 
 from ot_latent._random import Stream
 from ot_latent.transport.extension import ExtendedMap, in_blocks
-from ot_latent.transport.measures import UniformBox
 from ot_latent.transport.potential import BrenierPotential
+from ot_latent.transport.sources import UniformBox
 
 
 def problem(n=60, d=4, seed=0, dtype=torch.float64):

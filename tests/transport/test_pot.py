@@ -3,9 +3,10 @@
 import pytest
 import torch
 
-from ot_latent.transport.measures import DiscreteMeasure, UniformBox
+from ot_latent.transport.measures import DiscreteMeasure
 from ot_latent.transport.pot import PotSolver
 from ot_latent.transport.solution import ConvergenceWarning, Status
+from ot_latent.transport.sources import UniformBox
 
 
 def test_two_targets_on_a_line_are_cut_at_their_masses():

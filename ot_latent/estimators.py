@@ -1,0 +1,398 @@
+"""The scikit-learn face of the transport: `OTSampler`, codes in, codes out, for any dimension."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.utils.validation import check_is_fitted
+from torch import Tensor
+
+from ot_latent._codes import as_source, carriers, check_codes, standardised
+from ot_latent._portable import Portable
+from ot_latent._random import BLOCK_ROWS, seed_from
+from ot_latent._validation import check_array, check_positive
+from ot_latent.kernels.dispatch import nearest
+from ot_latent.transport.draws import draw_cells
+from ot_latent.transport.extension import ExtendedMap, check_kind, in_blocks
+from ot_latent.transport.measures import DiscreteMeasure
+from ot_latent.transport.sources import Source
+from ot_latent.transport.stochastic import StochasticNewton
+
+Callback = Callable[[dict[str, Any]], bool | None]
+SOLVERS = ("auto", "exact", "sampled", "pot")
+
+
+class OTSampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Portable):
+    r"""Sample new codes by semi-discrete optimal transport from noise to given codes.
+
+    The codes are centred and divided by one number (their rms per coordinate); a convex
+    potential :math:`u(x) = \max_j \langle x, y_j\rangle + h_j` is found whose cells carry the
+    codes' masses; the extended map (`transport.ExtendedMap`) turns noise into new codes.
+
+    Parameters
+    ----------
+    source : {"box", "ball", "gaussian"} or Source, default="box"
+        Noise: uniform on [-1, 1]^d, uniform on a ball, standard normal, or your own.
+    solver : {"auto", "sampled", "pot", "exact"}, default="auto"
+        ``"sampled"`` is `transport.StochasticNewton`, the choice of ``"auto"`` in every
+        dimension; ``"pot"`` is `ot.semidiscrete` of POT, a second opinion; ``"exact"`` is not
+        available in this version.
+    tolerance : float, default=0.1
+        Rms relative error of the cell masses at which the solver stops; None means 0.1.
+    extension : {"affine", "noise", "none"}, default="affine"
+        Local law of a cell; ``"none"`` returns the codes themselves.
+    neighbours, anchor, spread : int, float, float
+        k, a and b of `transport.ExtendedMap`.
+    max_samples : int, optional
+        Largest number of noise samples that the solver may draw.
+    memory_budget : int or str, optional
+        Working memory of scores, such as "2GB".
+    device : str, default="cpu"
+        Where to compute.
+    random_state : int, numpy generator or None, default=0
+        Seed of the fit.
+
+    Attributes
+    ----------
+    transport_ : SemiDiscreteSolution
+        The solved transport, in standardised units ``(z - shift_) / scale_``.
+    map_ : ExtendedMap
+        The extended map, in standardised units.
+    potential_ : BrenierPotential
+        The potential in the units of the codes.
+    source_ : Source
+        The noise.
+    weights_ : Tensor of shape (N,)
+        Masses of the targets.
+    labels_ : ndarray of shape (N,) or None
+        Label of each target.
+    inverse_ : ndarray of shape (n,)
+        Target of each row of the fit (rows of zero weight: -1).
+    shift_, scale_ : ndarray of shape (d,), float
+        Centre and scale of the codes.
+    n_features_in_ : int
+        Dimension d.
+
+    Notes
+    -----
+    With labels, codes borrow local spread from codes of their own label only, and rows that are
+    equal in code but not in label are moved apart by a thousandth of the rms.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> Z = rng.normal(size=(200, 5)) + 4 * rng.integers(2, size=(200, 1))
+    >>> sampler = OTSampler(random_state=0).fit(Z)
+    >>> new = sampler.sample(100, random_state=7)
+    >>> new.shape, bool((sampler.sample(10, random_state=7) == new[:10]).all())
+    ((100, 5), True)
+    """
+
+    def __init__(
+        self,
+        source: str | Source = "box",
+        *,
+        solver: str = "auto",
+        tolerance: float | None = 0.1,
+        extension: str = "affine",
+        neighbours: int = 30,
+        anchor: float = 0.5,
+        spread: float = 1.0,
+        max_samples: int | None = None,
+        memory_budget: int | str | None = None,
+        device: str = "cpu",
+        random_state: Any = 0,
+    ) -> None:
+        self.source = source
+        self.solver = solver
+        self.tolerance = tolerance
+        self.extension = extension
+        self.neighbours = neighbours
+        self.anchor = anchor
+        self.spread = spread
+        self.max_samples = max_samples
+        self.memory_budget = memory_budget
+        self.device = device
+        self.random_state = random_state
+
+    def fit(
+        self,
+        Z: Any,
+        y: Any = None,
+        sample_weight: Any = None,
+        callback: Callback | None = None,
+        state: Any = None,
+    ) -> OTSampler:
+        """Solve the transport from the noise to the codes.
+
+        Parameters
+        ----------
+        Z : array-like of shape (n, d)
+            Codes.
+        y : array-like of shape (n,), optional
+            Labels (integers or strings); they make `sample` accept ``label=``.
+        sample_weight : array-like of shape (n,), optional
+            Any non-negative masses; they are normalised, rows of zero mass are left out.
+        callback : callable, optional
+            Called with a dictionary: stage ("transport", "extension"), progress in [0, 1], state (to
+            continue from, or None) and numbers. Returning True stops the solver.
+        state : object, optional
+            State of an interrupted solve, which continues bit for bit.
+
+        Returns
+        -------
+        OTSampler
+            The fitted estimator.
+
+        Raises
+        ------
+        DataError
+            If the codes are empty, a single row, not finite or not two-dimensional.
+        ValueError
+            If a parameter cannot be what it is.
+        """
+        Z = check_codes(self, Z, reset=True)
+        self.check_parameters()
+        self.seed_ = seed_from(self.random_state)
+        self.source_ = as_source(self.source, Z.shape[1])
+        codes = standardised(Z, y, sample_weight, device=self.device)
+        self.shift_, self.scale_, self.dtype_ = codes.shift, codes.scale, str(Z.dtype)
+        self.labels_, self.inverse_ = codes.labels, codes.inverse
+        self.weights_ = codes.target.weights
+        self._solve(codes.target, callback=callback, state=state)
+        self._finish()
+        return self
+
+    def resolve(
+        self,
+        tolerance: float | None = None,
+        callback: Callback | None = None,
+        state: Any = None,
+    ) -> OTSampler:
+        """Solve again on the stored targets, from the stored heights.
+
+        Parameters
+        ----------
+        tolerance : float, optional
+            New tolerance; by default that of the last fit.
+        callback, state
+            As in `fit`.
+
+        Returns
+        -------
+        OTSampler
+            This estimator, with new `transport_`, `map_` and `potential_`.
+        """
+        check_is_fitted(self)
+        if tolerance is not None:
+            self.tolerance = tolerance
+        u = self.transport_.potential
+        target = DiscreteMeasure(u.points, self.weights_)
+        self.check_parameters()
+        self._solve(target, heights=u.heights, callback=callback, state=state)
+        self._finish()
+        return self
+
+    def check_parameters(self) -> OTSampler:
+        """Refuse parameters that cannot be what they are, before anything is computed.
+
+        Returns
+        -------
+        OTSampler
+            This estimator.
+
+        Raises
+        ------
+        ValueError
+            If a parameter is unknown, out of range, or not available in this version.
+        """
+        if self.solver not in SOLVERS:
+            raise ValueError(
+                f"solver must be one of {', '.join(SOLVERS)}, got {self.solver!r}; pass 'auto'."
+            )
+        if self.solver == "exact":
+            raise ValueError(
+                "solver must be 'auto', 'sampled' or 'pot', got 'exact', which is not available "
+                "in this version; use 'sampled'."
+            )
+        check_kind(self.extension)
+        check_positive(self.neighbours, "neighbours", integer=True)
+        if self.tolerance is not None:
+            check_positive(self.tolerance, "tolerance")
+        return self
+
+    def _solve(
+        self,
+        target: DiscreteMeasure,
+        *,
+        heights: Tensor | None = None,
+        callback: Callback | None = None,
+        state: Any = None,
+    ) -> None:
+        """Run the solver and keep its result."""
+        options: dict[str, Any] = {
+            "tolerance": 0.1 if self.tolerance is None else self.tolerance,
+            "seed": self.seed_,
+        }
+        optional = {"max_samples": self.max_samples, "memory_budget": self.memory_budget}
+        options |= {key: value for key, value in optional.items() if value is not None}
+        if self.solver == "pot":
+            from ot_latent.transport.pot import PotSolver
+
+            self.transport_ = PotSolver(**options).solve(self.source_, target)
+        else:
+            solver = StochasticNewton(**options)
+            told = callback and _told(callback, solver.planned_samples(len(target)))
+            self.transport_ = solver.solve(
+                self.source_, target, initial_heights=heights, state=state, callback=told
+            )
+        if callback is not None:
+            numbers = {"mass_error": self.transport_.mass_error, "state": self.transport_.state}
+            callback({"stage": "transport", "progress": 1.0, **numbers})
+
+    def _finish(self) -> None:
+        """Build the extended map of the solution."""
+        self.map_ = ExtendedMap.build(
+            self.transport_.potential,
+            self.transport_.centroids,
+            self.transport_.within_scale or 0.0,
+            kind=self.extension,  # type: ignore[arg-type]
+            neighbours=self.neighbours,
+            a=self.anchor,
+            b=self.spread,
+            groups=self._groups(),
+            memory_budget=self.memory_budget,
+        )
+        self._ready()
+
+    def sample(
+        self, n: int = 1, random_state: Any = None, *, label: Any = None, noise: Any = None
+    ) -> np.ndarray:
+        """Draw new codes; row i depends on (seed, i) only.
+
+        Parameters
+        ----------
+        n : int, default=1
+            How many.
+        random_state : int, numpy generator or None, default=None
+            Seed. None takes the next seed of a sequence that starts with the fit's seed, so
+            successive calls differ and a script repeats itself as a whole.
+        label : optional
+            Only codes of this label: noise is redrawn until its cell carries the label.
+        noise : array-like of shape (m, d), optional
+            Map this noise instead of drawing; `n` is then ignored.
+
+        Returns
+        -------
+        ndarray of shape (n, d)
+            Codes in the units and dtype of the fit.
+
+        Raises
+        ------
+        ValueError
+            If `label` is unknown, the fit had no labels, or `n` is not a positive integer.
+        """
+        check_is_fitted(self)
+        if noise is not None and label is not None:
+            raise ValueError(
+                "noise and label must not both be given, got both; a given noise has its label."
+            )
+        if noise is not None:
+            seed = self.seed_ if random_state is None else seed_from(random_state)
+            return self._mapped(self._check_noise(noise), seed)
+        seed = self.next_seed(random_state)
+        x, cells = self.draw(n, seed, label=label)
+        return self.codes(self.map_.spread(x, cells, seed=seed))[:n]
+
+    def draw(self, n: int, seed: int, *, label: Any = None) -> tuple[Tensor, Tensor]:
+        """Draw noise and its cells, in whole blocks of 1024 rows (`transport.draws`).
+
+        Parameters
+        ----------
+        n, seed : int
+            How many rows are wanted, and their seed.
+        label : optional
+            Only noise whose cell carries this label.
+
+        Returns
+        -------
+        x : Tensor of shape (m, d)
+            Noise, m the smallest multiple of 1024 that is at least `n`.
+        cells : Tensor of shape (m,)
+            Cells.
+        """
+        check_is_fitted(self)
+        if label is not None:
+            allowed = torch.from_numpy(carriers(self.labels_, label)).to(self.weights_.device)
+            share = float(self.weights_[allowed].sum())
+            return draw_cells(self.source_, self.map_, n, seed, allowed, share=share)
+        return draw_cells(self.source_, self.map_, n, seed)
+
+    def transform(self, Z: Any) -> np.ndarray:
+        """Return the noise of codes: the centroid of the cell of the nearest target.
+
+        Parameters
+        ----------
+        Z : array-like of shape (n, d)
+            Codes.
+
+        Returns
+        -------
+        ndarray of shape (n, d)
+            Noise.
+        """
+        check_is_fitted(self)
+        Z = check_codes(self, Z, reset=False)
+        points = self.transport_.potential.points
+        standard = ((Z.astype(np.float64) - self.shift_) / self.scale_).astype(np.float32)
+        query = torch.from_numpy(standard).to(points)
+        index = in_blocks(lambda z: nearest(z, points)[1][:, 0], BLOCK_ROWS, query)
+        centroids = self.transport_.centroids
+        return centroids[index].cpu().numpy().astype(Z.dtype)  # type: ignore[index]
+
+    def inverse_transform(self, x: Any) -> np.ndarray:
+        """Map noise to codes.
+
+        Parameters
+        ----------
+        x : array-like of shape (m, d)
+            Noise.
+
+        Returns
+        -------
+        ndarray of shape (m, d)
+            Codes.
+        """
+        check_is_fitted(self)
+        return self._mapped(self._check_noise(x), self.seed_)
+
+    def _mapped(self, x: Tensor, seed: int) -> np.ndarray:
+        """Codes of given noise."""
+        return self.codes(self.map_(x, seed=seed))
+
+    def _check_noise(self, x: Any) -> Tensor:
+        """Return noise as a tensor on the device of the codes."""
+        array = check_array(x, "noise", ndim=2)
+        if array.shape[1] != self.n_features_in_:
+            raise ValueError(
+                f"noise must have {self.n_features_in_} columns, got shape {array.shape}; pass "
+                "rows of the dimension of the codes."
+            )
+        return torch.from_numpy(np.array(array, dtype=np.float64)).to(
+            self.transport_.potential.points
+        )
+
+
+def _told(callback: Callback, planned: int) -> Callable[[Any], bool | None]:
+    """Return the solver's callback that turns its state into an event."""
+
+    def tell(state: Any) -> bool | None:
+        progress = min(0.99, state.samples / max(planned, 1))
+        event = {"stage": "transport", "progress": progress, "samples": state.samples}
+        return callback(event | {"state": state})
+
+    return tell
