@@ -82,13 +82,14 @@ def solution_from_parts(tensors: dict[str, Tensor], config: dict[str, Any]) -> S
     SemiDiscreteSolution
         The solution.
     """
-    pairs = {name: None if config[name] is None else tuple(config[name]) for name in _PAIRS}
+    rest: dict[str, Any] = {name: config[name] for name in _NUMBERS}
+    for name in _PAIRS:
+        rest[name] = None if config[name] is None else tuple(config[name])
+    rest |= {name: tensors.get(name) for name in _OPTIONAL}
     return SemiDiscreteSolution(
         potential=BrenierPotential(tensors["points"], tensors["heights"]),
         status=Status[config["status"]],
         history={key: tuple(values) for key, values in config["history"].items()},
         state=None,
-        **{name: config[name] for name in _NUMBERS},
-        **pairs,
-        **{name: tensors.get(name) for name in _OPTIONAL},
+        **rest,
     )

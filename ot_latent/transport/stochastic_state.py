@@ -114,6 +114,7 @@ class StochasticNewtonState:
         StochasticNewtonState
             Equal to the state that was taken apart.
         """
-        rest = {k: tuple(v) if k in _CURVES else v for k, v in metadata.items()}
+        rest: dict[str, Any] = {k: tuple(v) if k in _CURVES else v for k, v in metadata.items()}
         rest["status"] = Status[rest["status"]] if rest.get("status") else None
-        return cls(**{name: tensors[name] for name in _TENSORS}, **rest)
+        rest |= {name: tensors[name] for name in _TENSORS}
+        return cls(**rest)
