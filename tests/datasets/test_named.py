@@ -32,8 +32,12 @@ def test_digits_are_bundled_and_their_parts_are_disjoint(empty_home):
 
 
 def test_the_split_hash_is_fixed_for_ever():
-    # splitmix64 of 0 is 0xE220A8397B1DCDAF, its published first output
-    assert hash_uniform(np.array([0]))[0] == pytest.approx(0xE220A8397B1DCDAF / 2**64)
+    # the first three outputs of the published splitmix64 with seed 0
+    step = np.uint64(0x9E3779B97F4A7C15)
+    with np.errstate(over="ignore"):
+        states = np.arange(3, dtype=np.uint64) * step
+    published = [0xE220A8397B1DCDAF, 0x6E789E6AA1B965F4, 0x06C45D188009454F]
+    assert hash_uniform(states).tolist() == [(word >> 11) / 2**53 for word in published]
     assert abs((hash_uniform(np.arange(100_000)) < 0.2).mean() - 0.2) < 0.005
 
 

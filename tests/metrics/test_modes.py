@@ -56,6 +56,7 @@ def test_mixture_rate_of_the_data_is_the_quantile_and_of_bridges_one():
     sure, unsure = rng.uniform(0.8, 1, 10_000), rng.uniform(0.3, 0.7, 50)
     assert mixture_rate(real=sure, generated=sure) == pytest.approx(0.01, abs=1e-3)
     assert mixture_rate(real=sure, generated=unsure) == 1.0
+    assert mixture_rate(real=np.ones(9), generated=np.ones(9)) == 0.0
     probabilities = np.stack([sure, 1 - sure], axis=1)
     assert mixture_threshold(probabilities) == mixture_threshold(sure)
     with pytest.raises(ValueError, match="quantile must lie between 0 and 1"):
