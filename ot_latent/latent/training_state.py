@@ -213,7 +213,7 @@ def plan(n: int, shape: tuple[int, ...], config: TrainingConfig) -> Schedule:
     """Choose epochs and batch size where the user left them open.
 
     Heuristic: batches of 64 rows (32 below 4,000 rows) and 20 sqrt(57,000 / n) epochs, between 10 and
-    100; half as many epochs for images above 64 x 64. Smaller batches cost nothing on a CPU and
+    60; half as many epochs for images above 64 x 64. Smaller batches cost nothing on a CPU and
     learn more per epoch.
 
     Parameters
@@ -243,7 +243,7 @@ def plan(n: int, shape: tuple[int, ...], config: TrainingConfig) -> Schedule:
     epochs = config.epochs
     if epochs is None:
         large = prod(shape) > 3 * 64 * 64
-        epochs = min(100, max(10, round((10 if large else 20) * math.sqrt(57_000 / n))))
+        epochs = min(60, max(10, round((10 if large else 20) * math.sqrt(57_000 / n))))
     return Schedule(epochs, steps, config.lr)
 
 
