@@ -206,7 +206,8 @@ def read_cifar(path: Path) -> Raw:
         content = members[name]
         if not content or len(content) % _CIFAR_RECORD:
             wanted = f"records of {_CIFAR_RECORD} bytes"
-            raise unreadable(path / name, wanted, f"{len(content)} bytes")
+            batch = path / name if path.is_dir() else path
+            raise unreadable(batch, wanted, f"{len(content)} bytes in {name}")
         batches.append(np.frombuffer(content, np.uint8).reshape(-1, _CIFAR_RECORD))
     records = np.concatenate(batches)
     official = np.repeat([n.startswith("test") for n in names], [len(b) for b in batches])
