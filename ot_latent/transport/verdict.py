@@ -26,8 +26,11 @@ class Terms(NamedTuple):
     """What a verdict needs to know of the solver."""
 
     tolerance: float
+    """Wanted rms cell error."""
     seed: int
+    """Seed of the evaluation's draws."""
     memory_budget: int | str | None
+    """Bytes that a tile of scores may take."""
 
 
 def judge(
