@@ -164,7 +164,7 @@ class OTSampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Portable):
         self.labels_, self.inverse_ = codes.labels, codes.inverse
         self.weights_ = codes.target.weights
         self._solve(codes.target, callback=callback, state=state)
-        self._finish()
+        self._finish(callback)
         return self
 
     def resolve(
@@ -194,7 +194,7 @@ class OTSampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Portable):
         target = DiscreteMeasure(u.points, self.weights_)
         self.check_parameters()
         self._solve(target, heights=u.heights, callback=callback, state=state)
-        self._finish()
+        self._finish(callback)
         return self
 
     def check_parameters(self) -> OTSampler:
@@ -254,7 +254,7 @@ class OTSampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Portable):
             numbers = {"mass_error": self.transport_.mass_error, "state": self.transport_.state}
             callback({"stage": "transport", "progress": 1.0, **numbers})
 
-    def _finish(self) -> None:
+    def _finish(self, callback: Callback | None) -> None:
         """Build the extended map of the solution."""
         self.map_ = ExtendedMap.build(
             self.transport_.potential,
@@ -268,6 +268,8 @@ class OTSampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Portable):
             memory_budget=self.memory_budget,
         )
         self._ready()
+        if callback is not None:
+            callback({"stage": "extension", "progress": 1.0, "state": None})
 
     def sample(
         self, n: int = 1, random_state: Any = None, *, label: Any = None, noise: Any = None

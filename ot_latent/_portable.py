@@ -1,0 +1,184 @@
+"""Fitted samplers: their units and seeds, and their way into files and back."""
+
+from __future__ import annotations
+
+import os
+from typing import Any, Self
+
+import numpy as np
+import torch
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import check_is_fitted
+from torch import Tensor
+
+from ot_latent import persistence
+from ot_latent._codes import as_source
+from ot_latent._random import Stream, generator, seed_from
+from ot_latent.transport.extension import ExtendedMap
+from ot_latent.transport.parts import (
+    solution_from_parts,
+    solution_to_config,
+    solution_to_tensors,
+)
+
+
+class Portable(BaseEstimator):
+    """What `estimators.OTSampler` needs after its fit: units, seeds, files."""
+
+    def to_tensors(self) -> dict[str, Tensor]:
+        """Return everything large that the fitted sampler holds.
+
+        Returns
+        -------
+        dict of str to Tensor
+            points, heights, weights, neighbours, shift; centroids, mass_residual and labels
+            where they exist.
+        """
+        check_is_fitted(self)
+        tensors = solution_to_tensors(self.transport_) | {
+            "weights": self.weights_,
+            "neighbours": self.map_.neighbours,
+            "shift": torch.from_numpy(self.shift_),
+            "inverse": torch.from_numpy(self.inverse_),
+        }
+        groups = self._groups()
+        return tensors if groups is None else tensors | {"labels": groups}
+
+    def to_config(self) -> dict[str, Any]:
+        """Return everything small that the fitted sampler holds, ready for JSON.
+
+        Returns
+        -------
+        dict
+            Keys params, scale, seed, dtype, classes, source and solution.
+        """
+        check_is_fitted(self)
+        params = self.get_params(deep=False)
+        params |= {"source": self.source_.to_dict(), "random_state": self.seed_}
+        return {
+            "params": params,
+            "scale": self.scale_,
+            "seed": self.seed_,
+            "dtype": self.dtype_,
+            "classes": None if self.labels_ is None else np.unique(self.labels_).tolist(),
+            "solution": solution_to_config(self.transport_),
+        }
+
+    @classmethod
+    def from_parts(
+        cls, tensors: dict[str, Tensor], config: dict[str, Any], device: str = "cpu"
+    ) -> Self:
+        """Rebuild a fitted sampler from `to_tensors` and `to_config`.
+
+        Parameters
+        ----------
+        tensors, config : dict
+            The two parts.
+        device : str, default="cpu"
+            Where to compute.
+
+        Returns
+        -------
+        Self
+            A sampler that draws the same codes.
+        """
+        tensors = {key: value.to(device) for key, value in tensors.items()}
+        sampler = cls(**(config["params"] | {"device": device}))
+        points = tensors["points"]
+        sampler.n_features_in_ = points.shape[1]
+        sampler.seed_, sampler.dtype_ = config["seed"], config["dtype"]
+        sampler.source_ = as_source(config["params"]["source"], points.shape[1])
+        sampler.shift_ = tensors["shift"].cpu().numpy()
+        sampler.inverse_ = tensors["inverse"].cpu().numpy()
+        sampler.scale_, sampler.weights_ = config["scale"], tensors["weights"]
+        sampler.labels_ = None
+        if config["classes"] is not None:
+            sampler.labels_ = np.asarray(config["classes"])[tensors["labels"].cpu().numpy()]
+        sampler.transport_ = solution_from_parts(tensors, config["solution"])
+        sampler.map_ = ExtendedMap(
+            sampler.transport_.potential,
+            tensors.get("centroids"),
+            tensors["neighbours"],
+            sampler.transport_.within_scale or 0.0,
+            sampler.extension,  # type: ignore[arg-type]
+            sampler.anchor,
+            sampler.spread,
+        )
+        sampler._ready()
+        return sampler
+
+    def save_pretrained(self, folder: str | os.PathLike[str]) -> None:
+        """Save the fitted sampler in a folder, all or nothing.
+
+        Parameters
+        ----------
+        folder : path
+            Where to; a model saved there before is replaced.
+        """
+        config = {"class": "OTSampler", "sampler": self.to_config()}
+        persistence.save_folder(folder, tensors={"transport": self.to_tensors()}, config=config)
+
+    @classmethod
+    def from_pretrained(cls, folder: str | os.PathLike[str], device: str = "cpu") -> Self:
+        """Load what `save_pretrained` saved.
+
+        Parameters
+        ----------
+        folder : path
+            The folder.
+        device : str, default="cpu"
+            Where to compute.
+
+        Returns
+        -------
+        Self
+            A sampler that draws the same codes.
+        """
+        tensors, config = persistence.load_folder(folder, device)
+        return cls.from_parts(tensors["transport"], config["sampler"], device)
+
+    def next_seed(self, random_state: Any) -> int:
+        """Return the seed of a call of `sample`; None advances a sequence of the fit's.
+
+        Parameters
+        ----------
+        random_state : int, numpy generator or None
+            As in `sample`.
+
+        Returns
+        -------
+        int
+            The seed.
+        """
+        if random_state is not None:
+            return seed_from(random_state)
+        self._calls += 1
+        return int(generator(self.seed_, Stream.SAMPLING, 0, 0, self._calls).integers(2**31))
+
+    def codes(self, standard: Tensor) -> np.ndarray:
+        """Bring standardised codes to the units and dtype of the fit.
+
+        Parameters
+        ----------
+        standard : Tensor of shape (m, d)
+            Codes in units of `transport_`.
+
+        Returns
+        -------
+        ndarray of shape (m, d)
+            Codes.
+        """
+        values = standard.cpu().numpy().astype(np.float64) * self.scale_ + self.shift_
+        return values.astype(self.dtype_)
+
+    def _groups(self) -> Tensor | None:
+        """Return the labels as integers on the device of the codes."""
+        if self.labels_ is None:
+            return None
+        return torch.from_numpy(np.unique(self.labels_, return_inverse=True)[1])
+
+    def _ready(self) -> None:
+        """Set what follows from transport_, map_, shift_ and scale_."""
+        self.potential_ = self.transport_.potential.rescaled(self.scale_, self.shift_)
+        self._calls = 0
+        self._n_features_out = self.n_features_in_
