@@ -1,0 +1,217 @@
+"""All scores of one set of generated items against held-out data, each with its interval."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from ot_latent.metrics.bootstrap import bootstrap_interval, frechet_interval
+from ot_latent.metrics.fidelity import kernel_distance_blocks, membership
+from ot_latent.metrics.modes import (
+    mixture_threshold,
+    mode_kl,
+    modes_covered,
+    variance_ratio,
+)
+from ot_latent.metrics.novelty import (
+    copies_from_distances,
+    distance_to_closest,
+    novelty_from_distances,
+)
+
+KEYS = (
+    "frechet",
+    "kernel_distance",
+    "precision",
+    "recall",
+    "density",
+    "coverage",
+    "modes",
+    "mode_kl",
+    "mixture_rate",
+    "variance_ratio",
+    "novelty_ratio",
+    "copy_rate",
+)
+QUANTILE = 0.01  # share of real items that count as between modes
+MANIFOLD_NEIGHBOURS, BALL_NEIGHBOURS = 3, 5  # of precision and recall, of density and coverage
+_BLOCKS = 4  # least number of blocks of the kernel distance, whose spread gives the interval
+
+Entry = dict[str, Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Items:
+    """Items of one origin, as the scores see them.
+
+    Attributes
+    ----------
+    features : ndarray of shape (n, f)
+        Features.
+    codes : ndarray of shape (n, d)
+        Codes, for novelty and spread.
+    modes : ndarray of shape (n,) or None
+        Mode of each item, counted from 0, by the same judge for all origins.
+    confidence : ndarray of shape (n,) or None
+        Largest class probability of each item.
+    """
+
+    features: np.ndarray
+    codes: np.ndarray
+    modes: np.ndarray | None = None
+    confidence: np.ndarray | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Judge:
+    """Scores any sampler against the same held-out items.
+
+    Attributes
+    ----------
+    reference : Items
+        Held-out items that no sampler and no ceiling has seen.
+    train_codes : ndarray of shape (N, d)
+        Codes of the training set.
+    feature_name : str
+        What the features are, written into the record.
+    seed : int
+        Seed of the resampling.
+    resamples : int
+        Resamples of an interval.
+    """
+
+    reference: Items
+    train_codes: np.ndarray
+    feature_name: str
+    seed: int = 0
+    resamples: int = 50
+
+    def score(self, items: Items) -> dict[str, Entry]:
+        """Return all scores of one sampler.
+
+        Parameters
+        ----------
+        items : Items
+            What it made.
+
+        Returns
+        -------
+        dict of str to dict
+            For each of `KEYS` value, low, high (95 %), features, n; the value is None where there
+            are no classes to judge by.
+        """
+        return self._fidelity(items) | self._modes(items) | self._spread(items)
+
+    def _fidelity(self, items: Items) -> dict[str, Entry]:
+        """Distances and memberships, in features."""
+        real, generated = self.reference.features, items.features
+        clouds: dict[str, Any] = {"real": real, "generated": generated}
+        size = max(2, min(1000, len(real) // _BLOCKS, len(generated) // _BLOCKS))
+        blocks = kernel_distance_blocks(**clouds, size=size).numpy()
+        half = 1.96 * blocks.std(ddof=1) / np.sqrt(len(blocks)) if len(blocks) > 1 else np.nan
+        kernel = (blocks.mean(), blocks.mean() - half, blocks.mean() + half)
+        manifold = membership(**clouds, neighbours=MANIFOLD_NEIGHBOURS)
+        balls = membership(**clouds, neighbours=BALL_NEIGHBOURS)
+        n = len(generated)
+        distance = frechet_interval(**clouds, seed=self.seed, resamples=self.resamples)
+        return {
+            "frechet": self._entry(distance, n),
+            "kernel_distance": self._entry(kernel, n),
+            "precision": self._mean(manifold.precision, n),
+            "recall": self._mean(manifold.recall, n),
+            "density": self._mean(balls.density, n),
+            "coverage": self._mean(balls.coverage, n),
+        }
+
+    def _modes(self, items: Items) -> dict[str, Entry]:
+        """Presence and shares of the modes, items between them."""
+        n, reference = len(items.codes), self.reference
+        found: dict[str, Entry] = dict.fromkeys(
+            ("modes", "mode_kl", "mixture_rate"), self._entry((None, None, None), n)
+        )
+        if items.modes is not None and reference.modes is not None:
+            found["modes"] = self._resampled(
+                lambda a, b: modes_covered(real=a, generated=b), reference.modes, items.modes
+            )
+            found["mode_kl"] = self._resampled(
+                lambda a, b: mode_kl(real=a, generated=b).value,
+                reference.modes,
+                items.modes,
+                recentre=True,
+            )
+        if items.confidence is not None and reference.confidence is not None:
+            threshold = mixture_threshold(reference.confidence, quantile=QUANTILE)
+            found["mixture_rate"] = self._mean(items.confidence < threshold, n)
+        return found
+
+    def _spread(self, items: Items) -> dict[str, Entry]:
+        """Within-mode variance and novelty, in codes."""
+        reference = self.reference
+        ours = self._own_modes(reference)
+        arrays = (reference.codes, ours, items.codes, self._own_modes(items))
+
+        def ratio(rows: np.ndarray, others: np.ndarray) -> float:
+            return variance_ratio(
+                real=arrays[0][rows],
+                real_labels=arrays[1][rows],
+                generated=arrays[2][others],
+                generated_labels=arrays[3][others],
+            )
+
+        spread = bootstrap_interval(
+            ratio,
+            np.arange(len(reference.codes)),
+            np.arange(len(items.codes)),
+            seed=self.seed,
+            resamples=min(self.resamples, 50),
+        )
+        distances = distance_to_closest(train=self.train_codes, points=items.codes)
+        n = len(items.codes)
+        novelty = bootstrap_interval(
+            lambda held, new: novelty_from_distances(float(np.median(held)) or np.inf, new),
+            self._held_out,
+            distances,
+            seed=self.seed,
+            resamples=self.resamples,
+        )
+        level = float(np.median(self._held_out))
+        copies = self._resampled(lambda d: copies_from_distances(level, d), distances)
+        return {
+            "variance_ratio": self._entry(spread, n) | {"features": "codes"},
+            "novelty_ratio": self._entry(novelty, n) | {"features": "codes"},
+            "copy_rate": copies | {"features": "codes"},
+        }
+
+    @cached_property
+    def _held_out(self) -> np.ndarray:
+        """Distances of the held-out items to the closest training code."""
+        return distance_to_closest(train=self.train_codes, points=self.reference.codes)
+
+    @staticmethod
+    def _own_modes(items: Items) -> np.ndarray:
+        """Return the modes, or one for all."""
+        return np.zeros(len(items.codes), dtype=int) if items.modes is None else items.modes
+
+    def _mean(self, verdicts: Any, n: int) -> Entry:
+        """Mean of per-item verdicts with its interval."""
+        values = np.asarray(verdicts, dtype=np.float64)
+        found = bootstrap_interval(np.mean, values, seed=self.seed, resamples=self.resamples)
+        return self._entry(found, n)
+
+    def _resampled(
+        self, statistic: Callable[..., float], *arrays: np.ndarray, recentre: bool = False
+    ) -> Entry:
+        """Any statistic with its interval."""
+        found = bootstrap_interval(
+            statistic, *arrays, seed=self.seed, resamples=self.resamples, recentre=recentre
+        )
+        return self._entry(found, len(arrays[-1]))
+
+    def _entry(self, interval: Any, n: int) -> Entry:
+        """One entry of the record."""
+        value, low, high = (None if v is None or np.isnan(v) else float(v) for v in interval)
+        return {"value": value, "low": low, "high": high, "features": self.feature_name, "n": n}
