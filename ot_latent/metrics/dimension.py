@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from ot_latent._random import Stream, generator
 from ot_latent._validation import check_positive
@@ -79,6 +81,17 @@ def intrinsic_dimension(
     rng = generator(seed, Stream.MANIFOLD, 0, _ANCHORS)
     chosen = rng.permutation(len(x))[:anchors]
     _, around = nearest(x[chosen], x, size)
-    estimator = skdim.id.lPCA(ver="FO", alphaFO=_LPCA_SHARE)
-    patches = (x[members].cpu().numpy() for members in around)
-    return float(np.mean([estimator.fit_transform(patch) for patch in patches]))
+    estimator = skdim.id.lPCA(ver="FO", alphaFO=_LPCA_SHARE, fit_explained_variance=True)
+    spectra = (_spectrum(x[members]).cpu().numpy() for members in around)
+    found = [estimator.fit_transform(v) if v[0] > 0.0 else 0 for v in spectra]  # 0: all copies
+    return float(np.mean(found))
+
+
+def _spectrum(patch: Tensor) -> Tensor:
+    """Return the variances along the principal axes of a patch, up to a factor, largest first."""
+    centred = patch - patch.mean(0)
+    wide = patch.shape[1] > len(patch)  # the smaller of the two products has the same spectrum
+    product = centred @ centred.T if wide else centred.T @ centred
+    values = torch.linalg.eigvalsh(product).flip(0)
+    # rounding leaves zeros on either side of zero, and the estimator divides by them
+    return values.clamp_min(float(values[0]) * torch.finfo(values.dtype).eps)

@@ -31,6 +31,22 @@ def test_dimension_of_a_spiral_and_of_flat_clouds():
     assert intrinsic_dimension(np.arange(40.0)[:, None]) == 1.0
 
 
+def test_it_is_the_local_analysis_of_scikit_dimension():
+    import skdim
+
+    for width in (6, 40):  # fewer and more columns than neighbours
+        cloud = np.random.default_rng(0).standard_normal((21, width)) * np.geomspace(1, 0.1, width)
+        oracle = skdim.id.lPCA(ver="FO", alphaFO=0.2).fit_transform(cloud[:20])
+        found = intrinsic_dimension(
+            np.concatenate([cloud[:20], cloud[:1] + 1e3]), neighbours=20, anchors=21
+        )
+        assert found == pytest.approx((20 * oracle + 1) / 21)  # the stray point sees one direction
+
+
+def test_copies_of_one_point_have_dimension_zero():
+    assert intrinsic_dimension(np.ones((30, 3))) == 0.0
+
+
 def test_refusals():
     x = plane(100)
     with pytest.raises(ValueError, match="method must be one of lpca, two_nn, mle"):
