@@ -83,12 +83,13 @@ def load_model(path: str | os.PathLike[str], device: str = "cpu") -> LatentGener
         The latter where only codes were given to train.
     """
     require_model(path)
-    from ot_latent.estimators import OTSampler
-    from ot_latent.generator import LatentGenerator
-
     document = persistence.read_json(Path(path) / persistence.CONFIG_NAME)
     if document.get("config", {}).get("class") != "OTSampler":
+        from ot_latent.generator import LatentGenerator
+
         return LatentGenerator.from_pretrained(path, device=device)
+    from ot_latent.estimators import OTSampler
+
     tensors, config = persistence.load_folder(path, device)
     return OTSampler.from_parts(tensors["transport"], config["sampler"], device)
 

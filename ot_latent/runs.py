@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from ot_latent._validation import DataError
 from ot_latent.config import RunConfig
+from ot_latent.datasets.record import describe_file
 from ot_latent.run_folder import RunError, RunFolder
 from ot_latent.run_models import load_model, sampler_of, save_model, summarise
 
@@ -90,7 +91,8 @@ class Recorder:
             self.folder.save_state(name, state() if callable(state) else state)
             self._saved = time.monotonic()
         last = self._logged.get(event["stage"], -LOG_SECONDS)
-        if self.writes and (done or self.heard - last >= LOG_SECONDS):
+        told = done or event.get("kind") == "epoch" or self.heard - last >= LOG_SECONDS
+        if self.writes and told:
             self.folder.log({"event": "progress", **event})
             self._logged[event["stage"]] = self.heard
         if self.progress is not None:
@@ -313,8 +315,6 @@ def check_sources(config: RunConfig) -> None:
     DataError
         If a file is gone or holds something else.
     """
-    from ot_latent.datasets.record import describe_file
-
     for source in config.data.sources:
         if not source.sha256:  # bundled with a package
             continue

@@ -209,7 +209,7 @@ def raised(error, module="ot_latent.somewhere"):
     scope = {"__name__": module, "error": error}
     try:
         exec("raise error", scope)
-    except (ValueError, OSError, RuntimeError) as caught:
+    except (ValueError, OSError, RuntimeError, ImportError) as caught:
         return caught
 
 
@@ -221,6 +221,8 @@ def test_exit_codes_follow_the_kind_of_error():
     assert command.exit_code(raised(ConfigError("x"))) == 2
     assert command.exit_code(raised(ValueError("x"))) == 2
     assert command.exit_code(raised(ValueError("x"), "numpy.linalg")) == 1
+    assert command.exit_code(raised(ImportError("x", name="pooch"), "elsewhere")) == 2
+    assert command.exit_code(raised(ImportError("x", name="ot_latent.x"))) == 1
     assert command.exit_code(raised(OSError(28, "full"), "shutil")) == 2
     assert command.exit_code(raised(SolverError.__new__(SolverError))) == 4
     assert command.exit_code(raised(TrainingError.__new__(TrainingError))) == 4
@@ -260,9 +262,7 @@ def test_warnings_are_lines(monkeypatch, capsys):
         return 0
 
     monkeypatch.setattr(Info, "execute", warned)
-    with warnings.catch_warnings():
-        warnings.simplefilter("always")
-        assert cli.run(["info", "x"]) == 0
+    assert cli.run(["info", "x"]) == 0
     assert capsys.readouterr().err == "ot-latent info: warning: rows were merged.\n"
 
 

@@ -60,6 +60,10 @@ def execute(name: str, arguments: Sequence[str]) -> int:
         return command
     console = Console(f"ot-latent {name}", machine=bool(getattr(command, "json", False)))
     with warnings.catch_warnings():
+        if not sys.warnoptions:
+            warnings.simplefilter("ignore")
+            warnings.simplefilter("always", UserWarning)
+            warnings.simplefilter("always", RuntimeWarning)
         warnings.showwarning = lambda message, *_, **__: console.say(f"warning: {message}")  # type: ignore[assignment]
         try:
             return command.execute(console)
@@ -141,6 +145,8 @@ def exit_code(error: BaseException) -> int:
         return NOT_REACHED
     if isinstance(error, OSError):
         return USAGE
+    if isinstance(error, ImportError):
+        return UNEXPECTED if str(error.name).startswith("ot_latent") else USAGE
     return USAGE if _raised_here(error.__traceback__) else UNEXPECTED
 
 
