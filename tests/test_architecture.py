@@ -36,7 +36,8 @@ FLOORS = [
     {"fitted"},
     {"generator", "plotting"},
     {"run_models"},
-    {"output", "report", "runs"},
+    {"output"},
+    {"report", "run_figures", "runs"},
     {"cli"},
     {"__main__"},
 ]  # fmt: skip
