@@ -177,7 +177,7 @@ class ExtensionConfig(_Section):
     """Neighbours that give the local spread of a code."""
     anchor: float = Field(default=0.5, ge=0, le=1)
     """How much of a code's own position is kept against its neighbours' mean."""
-    spread: float = Field(default=1.0, ge=0, allow_inf_nan=False)
+    spread: float = Field(default=1.1, ge=0, allow_inf_nan=False)
     """Local spread in units of the neighbours' covariance."""
 
 

@@ -101,7 +101,7 @@ class OTSampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Portable):
         extension: str = "affine",
         neighbours: int = 30,
         anchor: float = 0.5,
-        spread: float = 1.0,
+        spread: float = 1.1,
         max_samples: int | None = None,
         memory_budget: int | str | None = None,
         device: str = "cpu",

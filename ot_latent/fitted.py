@@ -31,6 +31,8 @@ class FittedGenerator(BaseEstimator):
         As in `generator.LatentGenerator`.
     """
 
+    encoder: Callable[..., Any] | None
+    decoder: Callable[..., Any] | None
     sampler_: OTSampler
     coder_: TrainedCoder | OwnCoder
     classifier_: ClassFeatures | None
@@ -258,28 +260,27 @@ class FittedGenerator(BaseEstimator):
         generator.set_params(encoder=encoder, decoder=decoder)
         generator.seed_, generator.history_ = config["seed"], config["history"]
         generator.sampler_ = OTSampler.from_parts(tensors["transport"], config["sampler"], device)
-        coder = config["coder"]
+        coder, generator.classifier_ = config["coder"], None
         if coder.get("own"):
-            generator._check_networks(needed=f"the model in {folder}")
+            networks = generator._networks(needed=f"the model in {folder}")
             shape = tuple(coder["shape"])
-            generator.coder_ = OwnCoder(encoder, decoder, shape, coder["dtype"], device)
-        else:
-            generator.coder_ = TrainedCoder.from_parts(tensors, coder, device)
-        generator.classifier_ = None
+            generator.coder_ = OwnCoder(*networks, shape, coder["dtype"], device)
+            return generator
+        generator.coder_ = trained = TrainedCoder.from_parts(tensors, coder, device)
         if config["classifier"] is not None:
             generator.classifier_ = ClassFeatures.from_parts(
-                tensors["classifier"], config["classifier"], generator.coder_.codec, device
+                tensors["classifier"], config["classifier"], trained.codec, device
             )
         return generator
 
-    def _check_networks(self, needed: str) -> None:
-        """Refuse one network without the other, or what cannot be called."""
-        if not (callable(self.encoder) and callable(self.decoder)):
-            raise ValueError(
-                f"{needed} must be given both encoder and decoder as functions, got "
-                f"{self.encoder!r} and {self.decoder!r}; pass encoder=net.encode, "
-                "decoder=net.decode."
-            )
+    def _networks(self, needed: str) -> tuple[Callable[..., Any], Callable[..., Any]]:
+        """Return encoder and decoder of the user's, refused unless both can be called."""
+        if callable(self.encoder) and callable(self.decoder):
+            return self.encoder, self.decoder
+        raise ValueError(
+            f"{needed} must be given both encoder and decoder as functions, got "
+            f"{self.encoder!r} and {self.decoder!r}; pass encoder=net.encode, decoder=net.decode."
+        )
 
     def _row_ndim(self) -> int:
         """Return the number of axes of one row of the user's data."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from sklearn.utils.validation import check_is_fitted
@@ -65,6 +65,7 @@ class LatentGenerator(FittedGenerator):
 
     Examples
     --------
+    >>> import numpy as np
     >>> X = np.random.default_rng(0).normal(size=(200, 6)).astype(np.float32)
     >>> gen = LatentGenerator(latent_dim=3, epochs=2, random_state=0).fit(X)
     >>> gen.sample(4, random_state=7).shape
@@ -93,11 +94,11 @@ class LatentGenerator(FittedGenerator):
         extension: str = "affine",
         neighbours: int = 30,
         anchor: float = 0.5,
-        spread: float = 1.0,
+        spread: float = 1.1,
         max_samples: int | None = None,
         memory_budget: int | str | None = None,
         device: str = "auto",
-        channels: str | None = None,
+        channels: Literal["first", "last"] | None = None,
         encoder: Callable[..., Any] | None = None,
         decoder: Callable[..., Any] | None = None,
         random_state: Any = 0,
@@ -241,16 +242,15 @@ class LatentGenerator(FittedGenerator):
     def _train(self, X: Any, tell: Callback, state: Any) -> TrainedCoder:
         """Train the autoencoder."""
         parameters = self.get_params(deep=False)
-        shapes, settings = (
-            kind.from_dict({k: v for k, v in parameters.items() if k in kind.model_fields})
-            for kind in (AutoencoderConfig, TrainingConfig)
-        )
+        shapes, settings = AutoencoderConfig.model_fields, TrainingConfig.model_fields
+        architecture = AutoencoderConfig.from_dict({k: parameters[k] for k in shapes})
+        training = {k: parameters[k] for k in settings if k in parameters}
         codec = DataCodec.fit(X, self.channels)
-        network = build_autoencoder(shapes, codec.shape, self.seed_)
+        network = build_autoencoder(architecture, codec.shape, self.seed_)
         result = train_autoencoder(
             network,
             codec.encode(X),
-            settings,
+            TrainingConfig.from_dict(training),
             seed=self.seed_,
             state=state,
             callback=lambda event: tell(event | {"stage": "autoencoder"}),
@@ -264,13 +264,11 @@ class LatentGenerator(FittedGenerator):
         """Return the user's networks, if there are any."""
         if self.encoder is None and self.decoder is None:
             return None
-        self._check_networks(needed="LatentGenerator")
+        networks = self._networks(needed="LatentGenerator")
         array = check_array(X, "X", min_rows=2)
         if array.ndim < 2:
             raise DataError(f"X must have at least 2 axes, got shape {array.shape}; pass rows.")
-        return OwnCoder(
-            self.encoder, self.decoder, array.shape[1:], str(array.dtype), self._device()
-        )
+        return OwnCoder(*networks, array.shape[1:], str(array.dtype), self._device())
 
     def _device(self) -> str:
         """Return the device that "auto" means."""

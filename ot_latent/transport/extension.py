@@ -56,17 +56,32 @@ class ExtendedMap:
         The local law.
     a : float, default=0.5
         How much of a code's own offset from its local mean is kept.
-    b : float, default=1.0
+    b : float, default=1.1
         Size of the local spread.
 
     Notes
     -----
-    **Why a = 0.5, b = 1, k = 30.** Adding a local spread to an atom adds its covariance to that
-    of the atoms, so one of the two must give way: :math:`a^2 + b^2 = 1` keeps the local
-    covariance if :math:`m_j` is free of noise, and a little more makes up for what the
-    mean over k codes takes away. On Gaussian mixtures the defaults bring the variance
-    within a mode to that of fresh data at a novelty near one (`benchmarks/README.md`).
-    The numbers are fixed, not calibrated: a decoder that smooths wants a larger b.
+    **Why a = 0.5, b = 1.1, k = 30.** Adding a local spread to an atom adds its covariance to that
+    of the atoms, so one of the two must give way: :math:`a^2 + b^2 = 1` would keep the local
+    covariance if :math:`m_j` were fixed; the mean over k codes varies less than the mode, which
+    b makes up for. Measured in code space on held-out codes (unlabelled, transport at rms 0.05):
+
+    ================================  =============  =========  ======  ==============  =======
+    codes                             (a, b, k)      precision  recall  variance ratio  novelty
+    ================================  =============  =========  ======  ==============  =======
+    mixture of 10 modes, d = 16,      real           .85        .86     1               1
+    N = 2,000, anisotropic            (1, 1, 30)     .67        .96     1.34            .89
+    ..                                (.7, .9, 30)   .86        .86     .98             .84
+    ..                                (.5, 1.1, 30)  .85        .85     .95             .96
+    ..                                (.3, 1.1, 30)  .90        .77     .81             .94
+    digits, 16 principal components,  real           .92        .90     1               1
+    N = 1,200                         (1, 1, 30)     .77        .96     1.28            1.06
+    ..                                (.7, .9, 30)   .90        .92     .98             .97
+    ..                                (.5, 1.1, 30)  .88        .93     .98             1.08
+    ================================  =============  =========  ======  ==============  =======
+
+    The defaults have a variance ratio near 1 at a novelty above 0.9 on both. They are fixed, not
+    calibrated: a decoder that smooths wants a larger b.
 
     **Limits.** The map jumps from cell to cell. In dimension 3 and below the jumps are
     of the size of the spread itself and the map is a sawtooth across facets: right as a
@@ -81,7 +96,7 @@ class ExtendedMap:
     >>> T(torch.tensor([[-0.5], [0.5], [0.8]]))
     tensor([[0.2500],
             [0.7500],
-            [1.2500]])
+            [1.3000]])
     """
 
     potential: BrenierPotential
@@ -90,7 +105,7 @@ class ExtendedMap:
     within_scale: float
     kind: Kind = "affine"
     a: float = 0.5
-    b: float = 1.0
+    b: float = 1.1
 
     def __post_init__(self) -> None:
         check_kind(self.kind)
@@ -112,7 +127,7 @@ class ExtendedMap:
         kind: Kind = "affine",
         neighbours: int = 30,
         a: float = 0.5,
-        b: float = 1.0,
+        b: float = 1.1,
         groups: Tensor | None = None,
         memory_budget: int | str | None = None,
     ) -> ExtendedMap:
