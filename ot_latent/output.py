@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -80,17 +81,31 @@ def write(
     if kind == ".png":
         _files.write_bytes(path, _picture(rows, columns))
     elif kind == ".npy":
-        _files.write_bytes(path, _bytes(np.save, rows))
+        _files.write_bytes(path, to_bytes(np.save, rows))
     elif kind == ".npz":
         named = {"x": rows} if label is None else {"x": rows, "y": np.full(len(rows), label)}
-        _files.write_bytes(path, _bytes(np.savez, **named))
+        _files.write_bytes(path, to_bytes(np.savez, **named))
     else:
         width = len(str(len(rows) - 1))
         for i, row in enumerate(rows):
             _files.write_bytes(path / f"{i:0{width}d}.png", _picture(row[None], 1, enlarge=False))
 
 
-def _bytes(save: Any, *args: Any, **kwargs: Any) -> bytes:
+def to_bytes(save: Callable[..., Any], *args: Any, **kwargs: Any) -> bytes:
+    """Return what a function writes to a file object given first.
+
+    Parameters
+    ----------
+    save : callable
+        Such as ``numpy.save``.
+    *args, **kwargs
+        Further arguments.
+
+    Returns
+    -------
+    bytes
+        The file's content.
+    """
     buffer = io.BytesIO()
     save(buffer, *args, **kwargs)
     return buffer.getvalue()
@@ -103,4 +118,4 @@ def _picture(rows: np.ndarray, columns: int | None, enlarge: bool = True) -> byt
     sheet = plotting.mosaic(rows, columns=columns, padding=int(enlarge))
     height = sorted(rows.shape[1:])[-2]  # the colour axis, wherever it is, is the shortest
     scale = -(-SMALLEST_TILE // height) if enlarge else 1
-    return _bytes(plotting.save_image, sheet, scale=scale)
+    return to_bytes(plotting.save_image, sheet, scale=scale)

@@ -223,6 +223,9 @@ def test_exit_codes_follow_the_kind_of_error():
     assert command.exit_code(raised(ValueError("x"), "numpy.linalg")) == 1
     assert command.exit_code(raised(ImportError("x", name="pooch"), "elsewhere")) == 2
     assert command.exit_code(raised(ImportError("x", name="ot_latent.x"))) == 1
+    with pytest.raises(ValueError, match="broadcast") as slip:
+        exec("a + b", {"__name__": "ot_latent.x", "a": np.ones(2), "b": np.ones(3)})
+    assert command.exit_code(slip.value) == 1  # numpy said this, no raise statement of ours
     assert command.exit_code(raised(OSError(28, "full"), "shutil")) == 2
     assert command.exit_code(raised(SolverError.__new__(SolverError))) == 4
     assert command.exit_code(raised(TrainingError.__new__(TrainingError))) == 4

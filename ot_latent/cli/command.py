@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import dis
 import importlib
 import sys
 import warnings
 from collections.abc import Sequence
 from types import TracebackType
-from typing import Annotated, Any, Protocol, TypeVar
+from typing import Annotated, Protocol, TypeVar
 
 import tyro
 
@@ -151,12 +152,14 @@ def exit_code(error: BaseException) -> int:
 
 
 def _raised_here(traceback: TracebackType | None) -> bool:
-    """Whether the innermost frame belongs to this package: then the message is a refusal."""
-    module: Any = ""
-    while traceback is not None:
-        module = traceback.tb_frame.f_globals.get("__name__", "")
+    """Whether a raise statement of this package is the origin: then the message is a refusal."""
+    while traceback is not None and traceback.tb_next is not None:
         traceback = traceback.tb_next
-    return str(module).startswith("ot_latent.")
+    if traceback is None:
+        return False
+    module = str(traceback.tb_frame.f_globals.get("__name__", ""))
+    operation = dis.opname[traceback.tb_frame.f_code.co_code[traceback.tb_lasti]]
+    return module.startswith("ot_latent.") and operation in ("RAISE_VARARGS", "RERAISE")
 
 
 def _one_sentence(error: BaseException) -> str:

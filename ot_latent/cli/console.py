@@ -14,6 +14,7 @@ LABELS = {
     "encode": "encoding",
     "transport": "solving transport",
     "extension": "extending the map",
+    "classifier": "training classifier",
 }
 
 
