@@ -50,7 +50,7 @@ def evaluate(
     limit: int = 10_000,
     resamples: int = 50,
     manifold: bool = True,
-    X_train: Any = None,
+    X_other: Any = None,
 ) -> dict[str, Any]:
     """Judge a fitted generator, or a sampler of codes, on held-out data.
 
@@ -75,8 +75,8 @@ def evaluate(
         Resamples of an interval.
     manifold : bool, default=True
         Whether to add the block of evidence that a manifold was learnt.
-    X_train : array-like, optional
-        Training rows, for their reconstruction error; nothing else needs them.
+    X_other : array-like, optional
+        Rows of another data set of the same layout, for the off-manifold score.
 
     Returns
     -------
@@ -109,7 +109,10 @@ def evaluate(
         record["baselines"]["real"] = judge.score(eye.items(first))
     coder = getattr(model, "coder_", None)
     if manifold and coder is not None:
-        record["manifold"] = manifold_evidence(coder, second, X_train, seed=seed)
+        train_error = getattr(model, "train_error_", None)
+        record["manifold"] = manifold_evidence(
+            coder, second, train_error=train_error, other=X_other, seed=seed
+        )
     record["protocol"] = _protocol(eye, n, seed, resamples)
     return record
 

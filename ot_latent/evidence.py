@@ -11,6 +11,7 @@ from ot_latent._random import Stream, generator
 from ot_latent.metrics.manifold import (
     fold_rates,
     intrinsic_dimension,
+    off_manifold_auc,
     projection_ratio,
     reconstruction_errors,
     trustworthiness_continuity,
@@ -25,7 +26,12 @@ NEIGHBOURS = 12
 
 
 def manifold_evidence(
-    coder: TrainedCoder | OwnCoder, held_out: Any, train: Any = None, *, seed: int = 0
+    coder: TrainedCoder | OwnCoder,
+    held_out: Any,
+    *,
+    train_error: float | None = None,
+    other: Any = None,
+    seed: int = 0,
 ) -> dict[str, Any]:
     """Return what held-out rows say about the autoencoder.
 
@@ -35,8 +41,11 @@ def manifold_evidence(
         Encoder and decoder.
     held_out : array-like
         Rows that it was not trained on.
-    train : array-like, optional
-        Rows that it was trained on, for their reconstruction error.
+    train_error : float, optional
+        `reconstruction_error` of rows that it was trained on.
+    other : array-like, optional
+        Rows of another data set of the same layout: how well does the reconstruction error tell
+        them from the held-out rows?
     seed : int, default=0
         Seed of subsamples and noise.
 
@@ -46,7 +55,7 @@ def manifold_evidence(
         dimension (of data, codes and reconstructions), projection_ratio (by noise level, in units
         of the data's standard deviation), reconstruction_error (held_out, train; root mean
         square per item, in units of the data's standard deviation), trustworthiness, continuity,
-        folded, torn, n.
+        folded, torn, off_manifold_auc (of `other`, else None), n.
     """
     x = coder.inputs(_subset(held_out, seed))
     codes = coder.raw_encode(x)
@@ -59,10 +68,11 @@ def manifold_evidence(
         **flat, neighbours=min(NEIGHBOURS, (len(x) - 1) // 2 - 1), seed=seed
     )
     folds = fold_rates(**flat, seed=seed)
-    errors = {"held_out": float(reconstruction_errors(**maps, x=x).mean()) / scale, "train": None}
-    if train is not None:
-        known = coder.inputs(_subset(train, seed))
-        errors["train"] = float(reconstruction_errors(**maps, x=known).mean()) / scale
+    errors = reconstruction_errors(**maps, x=x)
+    auc = None
+    if other is not None:
+        outside = reconstruction_errors(**maps, x=coder.inputs(_subset(other, seed)))
+        auc = off_manifold_auc(inside=errors, outside=outside)
     return {
         "dimension": {
             "data": intrinsic_dimension(flat["data"], seed=seed),
@@ -70,13 +80,36 @@ def manifold_evidence(
             "reconstructions": intrinsic_dimension(rebuilt.flatten(1), seed=seed),
         },
         "projection_ratio": dict(zip(map(str, NOISE_LEVELS), ratios, strict=True)),
-        "reconstruction_error": errors,
+        "reconstruction_error": {"held_out": float(errors.mean()) / scale, "train": train_error},
         "trustworthiness": kept.trustworthiness,
         "continuity": kept.continuity,
         "folded": folds.folded,
         "torn": folds.torn,
+        "off_manifold_auc": auc,
         "n": len(x),
     }
+
+
+def reconstruction_error(coder: TrainedCoder | OwnCoder, rows: Any, *, seed: int = 0) -> float:
+    """Return the mean root mean square error of reconstructions, in units of the rows' deviation.
+
+    Parameters
+    ----------
+    coder : coders.TrainedCoder or coders.OwnCoder
+        Encoder and decoder.
+    rows : array-like
+        Rows of data; at most 2000 are used, drawn at random.
+    seed : int, default=0
+        Seed of the draw.
+
+    Returns
+    -------
+    float
+        0 is perfect, 1 as bad as a constant.
+    """
+    x = coder.inputs(_subset(rows, seed))
+    errors = reconstruction_errors(encode=coder.raw_encode, decode=coder.raw_decode, x=x)
+    return float(errors.mean()) / (float(x.std()) or 1.0)
 
 
 def _subset(rows: Any, seed: int) -> np.ndarray:

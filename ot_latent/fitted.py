@@ -27,7 +27,7 @@ class FittedGenerator(BaseEstimator):
 
     Attributes
     ----------
-    sampler_, coder_, classifier_, seed_, history_
+    sampler_, coder_, classifier_, seed_, history_, train_error_
         As in `generator.LatentGenerator`.
     """
 
@@ -38,6 +38,7 @@ class FittedGenerator(BaseEstimator):
     classifier_: ClassFeatures | None
     seed_: int
     history_: list[dict[str, Any]]
+    train_error_: float
 
     @property
     def transport_(self) -> SemiDiscreteSolution:
@@ -221,6 +222,7 @@ class FittedGenerator(BaseEstimator):
             "sampler": self.sampler_.to_config(),
             "classifier": None if self.classifier_ is None else self.classifier_.to_config(),
             "history": self.history_,
+            "train_error": self.train_error_,
             "versions": {"torch": str(torch.__version__), "numpy": np.__version__},
         }
         persistence.save_folder(folder, tensors=tensors, config=config)
@@ -259,6 +261,7 @@ class FittedGenerator(BaseEstimator):
         generator = cls(**(config["params"] | {"device": device}))
         generator.set_params(encoder=encoder, decoder=decoder)
         generator.seed_, generator.history_ = config["seed"], config["history"]
+        generator.train_error_ = config["train_error"]
         generator.sampler_ = OTSampler.from_parts(tensors["transport"], config["sampler"], device)
         coder, generator.classifier_ = config["coder"], None
         if coder.get("own"):

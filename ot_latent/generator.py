@@ -14,6 +14,7 @@ from ot_latent._validation import DataError, check_array
 from ot_latent.coders import OwnCoder, TrainedCoder
 from ot_latent.config import AutoencoderConfig, RunConfig, TrainingConfig
 from ot_latent.estimators import OTSampler
+from ot_latent.evidence import reconstruction_error
 from ot_latent.features import ClassFeatures
 from ot_latent.fitted import FittedGenerator
 from ot_latent.latent.autoencoder import build_autoencoder
@@ -62,6 +63,8 @@ class LatentGenerator(FittedGenerator):
         Classifier of the labels; gives `evaluate` its features.
     history_ : list of dict
         Training of the autoencoder, epoch by epoch.
+    train_error_ : float
+        Root mean square error of the training rows' reconstructions, over their deviation.
 
     Examples
     --------
@@ -198,6 +201,7 @@ class LatentGenerator(FittedGenerator):
         self.coder_ = self._own_coder(X) or self._train(X, tell, state.get("autoencoder"))
         tell({"stage": "encode", "progress": 0.0, "state": None})
         codes = self.coder_.encode(X)
+        self.train_error_ = reconstruction_error(self.coder_, X, seed=self.seed_)
         tell({"stage": "encode", "progress": 1.0, "state": None, "codes": codes, "labels": labels})
         self.sampler_ = sampler.set_params(random_state=self.seed_).fit(
             codes, labels, callback=callback, state=state.get("transport")

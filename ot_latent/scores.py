@@ -143,6 +143,8 @@ class Judge:
                 items.modes,
                 recentre=True,
             )
+            for end in ("low", "high"):  # a divergence is not negative
+                found["mode_kl"][end] = max(found["mode_kl"][end], 0.0)
         if items.confidence is not None and reference.confidence is not None:
             threshold = mixture_threshold(reference.confidence, quantile=QUANTILE)
             found["mixture_rate"] = self._mean(items.confidence < threshold, n)

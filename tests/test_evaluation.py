@@ -105,14 +105,15 @@ def generator():
 
 def test_generator_is_judged_on_classifier_features(generator):
     gen, X, y = generator
-    report = gen.evaluate(X[100:], y[100:], baselines=["heldout"], X_train=X[:100])
+    report = gen.evaluate(X[100:], y[100:], baselines=["heldout"], X_other=255 - X[:50])
     assert report["frechet"]["features"] == "classifier"
     assert report["novelty_ratio"]["features"] == "codes"
     assert report["modes"]["value"] == 2
     assert set(report["baselines"]) == {"heldout", "real"}
     evidence = report["manifold"]
     assert set(evidence["projection_ratio"]) == {"0.1", "0.2", "0.4"}
-    assert evidence["reconstruction_error"]["train"] > 0
+    assert evidence["reconstruction_error"]["train"] == gen.train_error_ > 0
+    assert 0 <= evidence["off_manifold_auc"] <= 1
     assert evidence["n"] == 30
     assert json.loads(json.dumps(report)) == report
 
