@@ -278,6 +278,42 @@ def carriers(labels: np.ndarray | None, label: Any) -> np.ndarray:
     return mask
 
 
+def resolve_device(name: str) -> str:
+    """Return the device that a parameter names.
+
+    Parameters
+    ----------
+    name : str
+        "auto" (the GPU where there is one), "cpu", "cuda", "cuda:1", ...
+
+    Returns
+    -------
+    str
+        What torch understands.
+
+    Raises
+    ------
+    ValueError
+        If there is no such device.
+
+    Examples
+    --------
+    >>> resolve_device("cpu")
+    'cpu'
+    """
+    found = torch.cuda.is_available()
+    if name == "auto":
+        return "cuda" if found else "cpu"
+    kind = str(name).partition(":")[0]
+    if kind not in ("cpu", "cuda") or (kind == "cuda" and not found):
+        here = "a GPU" if found else "no GPU"
+        raise ValueError(
+            f"device must be 'auto', 'cpu' or 'cuda', got {name!r} on a machine with {here}; pass "
+            "'auto'."
+        )
+    return str(name)
+
+
 def as_source(source: Any, dim: int) -> Source:
     """Return the noise that a parameter names.
 

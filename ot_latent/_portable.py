@@ -12,7 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from ot_latent import persistence
-from ot_latent._codes import as_source
+from ot_latent._codes import as_source, resolve_device
 from ot_latent._random import Stream, generator, seed_from
 from ot_latent.transport.extension import ExtendedMap
 from ot_latent.transport.parts import (
@@ -82,6 +82,7 @@ class Portable(BaseEstimator):
         Self
             A sampler that draws the same codes.
         """
+        device = resolve_device(device)
         tensors = {key: value.to(device) for key, value in tensors.items()}
         sampler = cls(**(config["params"] | {"device": device}))
         points = tensors["points"]
@@ -134,7 +135,7 @@ class Portable(BaseEstimator):
         Self
             A sampler that draws the same codes.
         """
-        tensors, config = persistence.load_folder(folder, device)
+        tensors, config = persistence.load_folder(folder, resolve_device(device))
         return cls.from_parts(tensors["transport"], config["sampler"], device)
 
     def next_seed(self, random_state: Any) -> int:

@@ -11,7 +11,7 @@ from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
-from ot_latent._codes import as_source, carriers, check_codes, standardised
+from ot_latent._codes import as_source, carriers, check_codes, resolve_device, standardised
 from ot_latent._portable import Portable
 from ot_latent._random import BLOCK_ROWS, seed_from
 from ot_latent._validation import check_array, check_positive
@@ -52,7 +52,7 @@ class OTSampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Portable):
     memory_budget : int or str, optional
         Working memory of scores, such as "2GB".
     device : str, default="cpu"
-        Where to compute.
+        Where to compute: "cpu", "cuda", or "auto".
     random_state : int, numpy generator or None, default=0
         Seed of the fit.
 
@@ -159,7 +159,7 @@ class OTSampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Portable):
         self.check_parameters()
         self.seed_ = seed_from(self.random_state)
         self.source_ = as_source(self.source, Z.shape[1])
-        codes = standardised(Z, y, sample_weight, device=self.device)
+        codes = standardised(Z, y, sample_weight, device=resolve_device(self.device))
         self.shift_, self.scale_, self.dtype_ = codes.shift, codes.scale, str(Z.dtype)
         self.labels_, self.inverse_ = codes.labels, codes.inverse
         self.weights_ = codes.target.weights
@@ -220,6 +220,7 @@ class OTSampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Portable):
                 "in this version; use 'sampled'."
             )
         check_kind(self.extension)
+        resolve_device(self.device)
         check_positive(self.neighbours, "neighbours", integer=True)
         if self.tolerance is not None:
             check_positive(self.tolerance, "tolerance")
@@ -384,9 +385,8 @@ class OTSampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Portable):
                 f"noise must have {self.n_features_in_} columns, got shape {array.shape}; pass "
                 "rows of the dimension of the codes."
             )
-        return torch.from_numpy(np.array(array, dtype=np.float64)).to(
-            self.transport_.potential.points
-        )
+        x = torch.from_numpy(array.astype(np.float64))
+        return x.to(self.transport_.potential.points)
 
 
 def _told(callback: Callback, planned: int) -> Callable[[Any], bool | None]:

@@ -12,6 +12,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from ot_latent import persistence
+from ot_latent._codes import resolve_device
 from ot_latent._validation import check_positive
 from ot_latent.coders import OwnCoder, TrainedCoder
 from ot_latent.estimators import OTSampler
@@ -257,6 +258,7 @@ class FittedGenerator(BaseEstimator):
         ValueError
             If the model needs networks of your own that were not given.
         """
+        device = resolve_device(device)
         tensors, config = persistence.load_folder(folder, device)
         generator = cls(**(config["params"] | {"device": device}))
         generator.set_params(encoder=encoder, decoder=decoder)

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Literal
 
-import torch
 from sklearn.utils.validation import check_is_fitted
 
-from ot_latent._codes import check_labels
+from ot_latent._codes import check_labels, resolve_device
 from ot_latent._random import seed_from
 from ot_latent._validation import DataError, check_array
 from ot_latent.coders import OwnCoder, TrainedCoder
@@ -209,7 +208,12 @@ class LatentGenerator(FittedGenerator):
         self.classifier_ = None
         if labels is not None and isinstance(self.coder_, TrainedCoder):
             self.classifier_ = ClassFeatures.fit(
-                self.coder_.codec, X, labels, seed=self.seed_, callback=tell, device=self._device()
+                self.coder_.codec,
+                X,
+                labels,
+                seed=self.seed_,
+                callback=tell,
+                device=resolve_device(self.device),
             )
         return self
 
@@ -241,7 +245,7 @@ class LatentGenerator(FittedGenerator):
     def _new_sampler(self) -> OTSampler:
         """Return the unfitted sampler of the parameters."""
         names = set(OTSampler._get_param_names()) - {"device", "random_state"}
-        return OTSampler(**{n: getattr(self, n) for n in names}, device=self._device())
+        return OTSampler(**{n: getattr(self, n) for n in names}, device=resolve_device(self.device))
 
     def _train(self, X: Any, tell: Callback, state: Any) -> TrainedCoder:
         """Train the autoencoder."""
@@ -258,7 +262,7 @@ class LatentGenerator(FittedGenerator):
             seed=self.seed_,
             state=state,
             callback=lambda event: tell(event | {"stage": "autoencoder"}),
-            device=self._device(),
+            device=resolve_device(self.device),
         )
         self.history_ = result.history
         tell({"stage": "autoencoder", "progress": 1.0, "state": result.state})
@@ -272,10 +276,4 @@ class LatentGenerator(FittedGenerator):
         array = check_array(X, "X", min_rows=2)
         if array.ndim < 2:
             raise DataError(f"X must have at least 2 axes, got shape {array.shape}; pass rows.")
-        return OwnCoder(*networks, array.shape[1:], str(array.dtype), self._device())
-
-    def _device(self) -> str:
-        """Return the device that "auto" means."""
-        if self.device != "auto":
-            return self.device
-        return "cuda" if torch.cuda.is_available() else "cpu"
+        return OwnCoder(*networks, array.shape[1:], str(array.dtype), resolve_device(self.device))

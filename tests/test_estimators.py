@@ -238,6 +238,7 @@ REFUSED_PARAMETERS = [
     ({"source": "torus"}, "source must be"),
     ({"source": 3}, "source must be"),
     ({"source": UniformBox.unit(2)}, "source must have the dimension 6"),
+    ({"device": "tpu"}, "device must be"),
     ({"random_state": "lucky"}, "random_state must be"),
 ]
 
