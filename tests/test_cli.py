@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import resource
+import shlex
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -111,6 +114,35 @@ def test_a_reader_that_leaves_early_is_no_error():
     process = subprocess.run(["bash", "-c", code], capture_output=True, text=True, check=True)
     assert process.stdout.startswith("usage: ot-latent train")
     assert process.stderr == ""
+
+
+@pytest.fixture(scope="module")
+def session(tmp_path_factory):
+    return tmp_path_factory.mktemp("session")
+
+
+@pytest.mark.parametrize("name", [name for name in COMMANDS if name != "demo"])
+def test_the_examples_are_one_working_session(name, session, monkeypatch, capsys):
+    monkeypatch.chdir(session)
+    words = shlex.split(COMMANDS[name].example)
+    assert cli.run(words) == 0
+    for word, following in itertools.pairwise(words):
+        if word in ("--out", "--json"):
+            assert (session / following).exists()
+    assert capsys.readouterr().out == "" or name == "evaluate"
+
+
+@pytest.mark.slow
+def test_the_demo_takes_under_two_minutes_and_says_where_to_look(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    began = time.monotonic()
+    assert cli.run([*shlex.split(COMMANDS["demo"].example), "--json"]) == 0
+    assert time.monotonic() - began < 120
+    captured = capsys.readouterr()
+    assert "Look at demo/report.html in a browser." in captured.err
+    assert json.loads(captured.out)["report"] == "demo/report.html"
+    assert (tmp_path / "demo" / "samples.png").read_bytes().startswith(b"\x89PNG")
+    assert cli.run(["sample", "demo", "-n", "1000", "--out", "x.npz"]) == 0
 
 
 # -- refusals --------------------------------------------------------------------------------------

@@ -78,8 +78,7 @@ class Evaluate:
         record = model.evaluate(data.x, data.y, baselines=self.baselines, features=features)
         if self.json is not None and str(self.json) != "-":
             persistence.write_json_atomic(self.json, record)
-        for line in table(record):
-            console.say(line)
+        console.show(table(record))
         failed = [gate for gate in floors + ceilings if not passes(record, *gate)]
         for key, limit, sign in failed:
             word = "below" if sign > 0 else "above"
@@ -126,8 +125,7 @@ class Info:
         summary = folder.summary() if folder.complete else None
         if summary is None:
             summary = run_models.summarise(run_models.load_model(self.run), 0.0)
-        for line in facts(summary, config):
-            console.say(line)
+        console.show(facts(summary, config))
         console.result({"run": str(self.run), "complete": True, **summary, "config": config})
         return OK
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -140,6 +141,8 @@ class Train:
         with folder.lock() if writes else contextlib.nullcontext():
             if new and writes:
                 config = folder.create(config, sources=sources, overwrite=self.overwrite)
+            if writes:
+                folder.log({"event": "start", "command": shlex.join(["ot-latent", *sys.argv[1:]])})
             console.say(f"writing to {self.out}; Ctrl-C is safe, --resume continues.")
             from ot_latent import runs
 

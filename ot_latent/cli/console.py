@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 BAR_DELAY = 2.0  # seconds; shorter stages need no bar
@@ -47,6 +47,17 @@ class Console:
         if self._bar is not None:
             self._bar.clear()
         sys.stderr.write(f"{self.name}: {text}\n")
+        sys.stderr.flush()
+
+    def show(self, lines: Iterable[str]) -> None:
+        """Write a table for humans to stderr.
+
+        Parameters
+        ----------
+        lines : iterable of str
+            Its lines.
+        """
+        sys.stderr.write("".join(f"{line}\n" for line in lines))
         sys.stderr.flush()
 
     def result(self, values: Mapping[str, Any]) -> None:
