@@ -231,3 +231,25 @@ def test_a_model_made_on_a_gpu_samples_on_the_cpu(tmp_path):
     assert twin.transport_.potential.points.device == torch.device("cpu")
     difference = twin.sample(9, random_state=1).astype(int) - gen.sample(9, random_state=1)
     assert abs(difference).max() <= 3
+
+
+@pytest.mark.slow
+def test_digits_from_data_to_judgement():
+    from sklearn.datasets import load_digits
+
+    X, y = load_digits(return_X_y=True)
+    X = X.reshape(-1, 8, 8).astype(np.float32)
+    held_out = np.arange(len(X)) % 5 == 0
+    gen = LatentGenerator(latent_dim=16, random_state=0).fit(X[~held_out], y[~held_out])
+    assert gen.transport_.status is Status.CONVERGED
+    report = gen.evaluate(X[held_out], y[held_out], baselines=("gaussian", "plain", "heldout"))
+    baselines = report["baselines"]
+    assert report["modes"]["value"] == 10
+    assert report["novelty_ratio"]["value"] > 0.9
+    assert report["copy_rate"]["value"] < 0.01
+    assert 0.8 < report["variance_ratio"]["value"] < 1.25
+    assert report["precision"]["low"] > baselines["gaussian"]["precision"]["high"]
+    assert report["recall"]["value"] > baselines["heldout"]["recall"]["value"] - 0.1
+    assert baselines["plain"]["copy_rate"]["value"] == 1
+    _, probabilities = gen.classifier_(gen.sample(1000, random_state=0))
+    assert set(probabilities.argmax(1)) == set(range(10))
