@@ -246,10 +246,10 @@ class StochasticNewton:
         return max(math.ceil(statistical), 32 * self._batch(n))
 
     def _batch(self, n: int) -> int:
-        """Return the draws per step: near N / 4, where efficiency no longer depends on it."""
+        """Return the draws per step: near N / 4, where efficiency no longer depends on them."""
         if self.batch_size is not None:
             return self.batch_size
-        return 2 ** min(20, max(8, round(math.log2(max(n, 2) / 4))))
+        return 2 ** min(20, max(10, round(math.log2(max(n, 2) / 4))))
 
     def _budget(self, n: int) -> int:
         """Return the fitting draws allowed."""
@@ -342,11 +342,17 @@ class StochasticNewton:
             average=state.average + (heights - state.average) * (weight / total),
             average_weight=total,
             samples=state.samples + n,
-            gap_width=state.gap_width * min(2.0, max(0.5, math.sqrt(GAP_SHARE / max(share, 1e-3)))),
+            gap_width=self._next_width(state.gap_width, share, target),
             trace=trace,
             batch_samples=(*state.batch_samples, float(state.samples + n)),
             batch_rms=(*state.batch_rms, math.sqrt(max(0.0, squared))),
         )
+
+    def _next_width(self, width: float, share: float, target: DiscreteMeasure) -> float:
+        """Move the width towards the wanted share of gaps, but never under rounding."""
+        factor = min(2.0, max(0.5, math.sqrt(GAP_SHARE / max(share, 1e-3))))
+        rounding = torch.finfo(target.points.dtype).eps * float(target.points.abs().max())
+        return max(width * factor, rounding)
 
     def _check(
         self, source: Source, target: DiscreteMeasure, state: StochasticNewtonState | None

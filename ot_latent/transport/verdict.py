@@ -1,7 +1,7 @@
 """Judge a sampled solve on draws it never used, and decide whether it has converged.
 
-A quick look costs about one draw per target; only where it does not exclude the tolerance are the
-draws taken that a certain verdict needs.
+A quick look costs about one draw per target; only where it does not exclude the tolerance are
+the draws doubled until the error is known to a quarter of the tolerance.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from ot_latent.transport.potential import BrenierPotential
 from ot_latent.transport.solution import SemiDiscreteSolution, Status
 from ot_latent.transport.sources import Source
 from ot_latent.transport.stochastic_state import StochasticNewtonState
-from ot_latent.transport.survey import NORMAL_QUANTILE, CellSurvey, survey_cells
+from ot_latent.transport.survey import CellSurvey, survey_cells
 
 SURVEY_PER_TARGET = 16  # draws per target behind a verdict, the centroids and the cost
-STALL_VERDICTS, STALL_RATIO = 3, 0.97  # so many verdicts in a row without a drop by 3 %
+STALL_VERDICTS, STALL_RATIO = 3, 0.97  # so many verdicts in a row not 3 % below the best
 EMPTY_EXPECTATION = 50.0  # an empty cell that expects so many draws is no accident
 
 
@@ -62,17 +62,10 @@ def judge(
     StochasticNewtonState
         With the verdict recorded.
     """
-    quick = len(target) + 100 * math.isqrt(len(target))
-    survey = _survey(state, source, target, terms, state.evaluated, quick)
-    error, (low, _) = survey.mass_error(target.weights)
-    if exhausted is not None or low <= terms.tolerance:
-        more = _certain_draws(len(target), terms.tolerance, 2 * quick) - quick
-        rest = _survey(state, source, target, terms, state.evaluated + quick, more)
-        survey = survey.merged(rest)
-        error, interval = survey.mass_error(target.weights)
-        half = (interval[1] - interval[0]) / 2
-        if error <= terms.tolerance and half <= terms.tolerance / 4:
-            return replace(_recorded(state, survey, error, planned), status=Status.CONVERGED)
+    survey = _certain_survey(state, source, target, terms, final=exhausted is not None)
+    error, (low, high) = survey.mass_error(target.weights)
+    if error <= terms.tolerance and high - low <= terms.tolerance / 2:
+        return replace(_recorded(state, survey, error, planned), status=Status.CONVERGED)
     after = _recorded(state, survey, error, planned)
     if exhausted is not None:
         status = Status.EMPTY_CELL if _starved(survey, target) else exhausted
@@ -166,20 +159,38 @@ def _survey(
     )
 
 
-def _certain_draws(n: int, tolerance: float, least: int) -> int:
-    """Return how many draws a certain verdict takes."""
-    # sd(rms^2) = sqrt(2 N) / draws at the optimum; an estimate of 0 has the interval
-    # [0, sqrt(1.96 sd)], whose half must stay below a quarter of the tolerance
-    certain = NORMAL_QUANTILE * math.sqrt(2 * n) / (0.24 * tolerance**2)
-    return max(SURVEY_PER_TARGET * n, math.ceil(certain), least)
+def _certain_survey(
+    state: StochasticNewtonState,
+    source: Source,
+    target: DiscreteMeasure,
+    terms: Terms,
+    *,
+    final: bool,
+) -> CellSurvey:
+    """Double the draws until they exclude the tolerance or tell the error to a quarter of it."""
+    n = len(target)
+    draws = n + 100 * math.isqrt(n)
+    survey = _survey(state, source, target, terms, state.evaluated, draws)
+    # near rms = 0 and near rms = tolerance / 2 the interval is at its widest
+    enough = max(SURVEY_PER_TARGET * n, math.ceil((64 * math.sqrt(n) + 1000) / terms.tolerance**2))
+    while survey.draws < enough:
+        low, high = survey.mass_error(target.weights)[1]
+        excluded, certain = low > terms.tolerance, high - low <= terms.tolerance / 2
+        if excluded and not final:
+            break
+        if (excluded or certain) and survey.draws >= SURVEY_PER_TARGET * n:
+            break
+        start, rest = state.evaluated + survey.draws, min(survey.draws, enough - survey.draws)
+        survey = survey.merged(_survey(state, source, target, terms, start, rest))
+    return survey
 
 
 def _recorded(
     state: StochasticNewtonState, survey: CellSurvey, error: float, planned: int
 ) -> StochasticNewtonState:
     """Append a verdict to the curves; verdicts before the plan do not count as stalls."""
-    last = state.verdict_rms[-1] if state.verdict_rms else math.inf
-    stalled = state.goal >= planned and error > STALL_RATIO * last
+    best = min(state.verdict_rms, default=math.inf)
+    stalled = state.goal >= planned and error > STALL_RATIO * best
     return replace(
         state,
         evaluated=state.evaluated + survey.draws,
