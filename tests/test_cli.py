@@ -316,6 +316,15 @@ def test_the_machine_line_is_strict_json(capsys):
     assert finite({1: object}) == {"1": "<class 'object'>"}
 
 
+def test_of_several_processes_only_the_first_speaks(capsys, monkeypatch):
+    monkeypatch.setenv("RANK", "1")
+    console = Console("x", machine=True)
+    console.say("hello")
+    console.result({"a": 1})
+    console.progress({"stage": "transport", "progress": 0.5})
+    assert capsys.readouterr() == ("", "")
+
+
 def test_bars_are_silent_without_a_terminal(capsys):
     console = Console("x")
     for share in (0.0, 0.5, 1.0):

@@ -52,6 +52,8 @@ class Train:
     images (sub-folders are labels), or .csv/.parquet table."""
     data_dir: Maybe[str] = None
     """Folder of the named sets (else the variable OT_LATENT_DATA)."""
+    download: bool = False
+    """Fetch a named set that is not there, checked by sha256."""
     codes: Maybe[str] = None
     """File of codes (n, d): transport only, codes in, codes out."""
     labels: Maybe[str] = None
@@ -214,7 +216,8 @@ class Train:
         from ot_latent.datasets.record import describe_file
 
         data = config.data
-        files = datasets.locate(str(data.data or data.codes), data_dir=data.data_dir)
+        name, where = str(data.data or data.codes), data.data_dir
+        files = datasets.locate(name, data_dir=where, download=self.download)
         labels = [] if data.labels is None else datasets.locate(data.labels)
         return [dict(describe_file(path)) for path in (*files, *labels)]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from collections.abc import Iterable, Mapping
@@ -31,7 +32,8 @@ class Console:
 
     def __init__(self, name: str, machine: bool = False) -> None:
         self.name = name
-        self.machine = machine
+        self.speaks = os.environ.get("RANK", "0") == "0"  # of several processes, the first one
+        self.machine = machine and self.speaks
         self._bar: Any = None
         self._stage = ""
         self._started = 0.0
@@ -44,6 +46,8 @@ class Console:
         text : str
             The line.
         """
+        if not self.speaks:
+            return
         if self._bar is not None:
             self._bar.clear()
         sys.stderr.write(f"{self.name}: {text}\n")
@@ -80,6 +84,8 @@ class Console:
         event : mapping
             With the keys stage and progress (0 to 1); other numbers are shown behind the bar.
         """
+        if not self.speaks:
+            return
         stage, share = event["stage"], float(event["progress"])
         if stage != self._stage:
             self.close()
