@@ -109,9 +109,31 @@ def test_kill_9_in_each_stage_changes_no_bit(images, whole, tmp_path, capsys):
     same_model(out, whole)
     finished(*again)
     assert "is finished:" in capsys.readouterr().err
-    entries = RunFolder(out).history()
-    assert {e.get("stage") for e in entries} >= {"autoencoder", "transport"}
-    assert any("train_loss" in e for e in entries)
+    first_try, second, third = attempts(RunFolder(out).history())
+    assert any("train_loss" in entry for entry in second)
+    assert steps(second)[0] > steps(first_try)[0] == 1  # it went on, it did not start again
+    assert steps(third) == []
+    assert samples(third)[0] > samples(second)[0]
+
+
+def attempts(entries):
+    """Cut a log into the parts that each start began."""
+    parts = []
+    for entry in entries:
+        if entry.get("event") == "start":
+            parts.append([])
+        parts[-1].append(entry)
+    return parts
+
+
+def steps(entries):
+    """Return the numbers of the training steps that were logged."""
+    return [e["epoch"] * e["steps"] + e["step"] for e in entries if "kind" in e]
+
+
+def samples(entries):
+    """Return the numbers of noise samples that the solver had drawn."""
+    return [e["samples"] for e in entries if "samples" in e]
 
 
 def test_an_interrupt_writes_a_state_and_exits_with_130(codes, tmp_path):
@@ -180,6 +202,31 @@ def test_a_new_process_draws_the_same_samples(whole, tmp_path):
     np.testing.assert_array_equal(np.load(out), rows[:7])
     assert rows.dtype == np.uint8
     assert rows.shape == (64, 8, 8)
+
+
+def test_labels_pairs_and_codes_on_the_command_line(whole, images, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    finished("sample", whole, "-n", 20, "--label", 1, "--out", "ones.npz")
+    made = np.load("ones.npz")
+    assert made["y"].tolist() == [1] * 20
+    assert (made["x"][:, 4:].mean((1, 2)) > made["x"][:, :4].mean((1, 2))).mean() > 0.9
+    finished("encode", whole, "--data", images, "--out", "z.npy")
+    finished("decode", whole, "--codes", "z.npy", "--out", "x.npy")
+    np.testing.assert_array_equal(
+        np.load("x.npy"), load_model(whole).reconstruct(np.load(images)["x"])
+    )
+    finished("interpolate", whole, "--data", images, "--pairs", "0,1", "4,7", "--out", "p.npy")
+    assert np.load("p.npy").shape == (18, 8, 8)
+    walk = ["interpolate", str(whole), "--data", str(images), "--pairs"]
+    assert cli.run([*walk, "0-1"]) == 2
+    assert "--pairs must be pairs such as 0,1 4,7, got '0-1'" in capsys.readouterr().err
+    assert cli.run([*walk, "0,400"]) == 2
+    assert "--pairs must be rows below 400, got 0,400" in capsys.readouterr().err
+    gate = ["evaluate", str(whole), "--baselines", "heldout", "--fail-under"]
+    assert cli.run([*gate, "recall=1.1"]) == 4
+    assert "gate failed: recall is" in capsys.readouterr().err
+    assert cli.run([*gate, "recall=0.0", "--json"]) == 0
+    assert "recall" in capsys.readouterr().out
 
 
 def test_solve_keeps_the_autoencoder_and_sharpens_the_transport(whole, tmp_path, capsys):
