@@ -304,6 +304,29 @@ def test_an_unfinished_run_is_told_as_such(codes, tmp_path, capsys):
     assert "was interrupted at 50% of stage transport" in capsys.readouterr().err
 
 
+def test_a_model_saved_from_python_serves_as_a_run(whole, tmp_path, capsys):
+    load_generator(whole).save_pretrained(tmp_path / "model")
+    assert cli.run(["info", str(tmp_path / "model"), "--json"]) == 0
+    captured = capsys.readouterr()
+    assert "model       LatentGenerator" in captured.err
+    assert '"status": "CONVERGED"' in captured.out
+    finished("sample", tmp_path / "model", "-n", 2, "--out", tmp_path / "grid.png")
+    finished("solve", tmp_path / "model", "--tolerance", 0.25)
+    assert RunFolder(tmp_path / "model").summary()["transport"]["tolerance"] == 0.25
+
+
+def test_an_interrupted_solve_says_how_to_go_on(whole, tmp_path, monkeypatch, capsys):
+    shutil.copytree(whole, tmp_path / "run")
+
+    def stopped(*_):
+        raise runs.Interrupted("interrupted; the state is saved.")
+
+    monkeypatch.setattr(runs, "solve_run", stopped)
+    assert cli.run(["solve", str(tmp_path / "run")]) == 130
+    err = capsys.readouterr().err
+    assert "The same command continues; until then the run keeps its old transport." in err
+
+
 def test_load_again_falls_back_on_the_run(tmp_path):
     folder = RunFolder(tmp_path / "run")
     folder.create(RunConfig.from_dict({"data": {"data": "digits"}}))

@@ -275,7 +275,13 @@ class Solve:
         folder = RunFolder(self.run)
         run_models.require_model(self.run)
         with folder.lock():
-            summary = runs.solve_run(folder, self.tolerance, console.progress)
+            try:
+                summary = runs.solve_run(folder, self.tolerance, console.progress)
+            except KeyboardInterrupt as stop:
+                raise KeyboardInterrupt(
+                    f"{stop or 'interrupted.'} The same command continues; until then the run "
+                    "keeps its old transport."
+                ) from None
         console.say(f"{folder.path} is solved: {describe(summary)}")
         console.result({"out": str(folder.path), **summary})
         return 4 if self.strict and summary["transport"]["status"] != "CONVERGED" else 0
