@@ -10,6 +10,7 @@ import numpy as np
 
 from ot_latent import _files, output, plotting
 from ot_latent.config import ConfigError, suggestion
+from ot_latent.plotting.style import close
 from ot_latent.run_models import sampler_of
 
 if TYPE_CHECKING:
@@ -70,6 +71,7 @@ def draw(
         figure = KINDS[kind](model, data, rows, seed)
         files.append(folder / f"{kind}.png")
         _files.write_bytes(files[-1], output.to_bytes(figure.savefig, format="png", dpi=DPI))
+        close(figure)
     return files
 
 

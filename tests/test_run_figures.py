@@ -28,8 +28,12 @@ def flat():
 
 def test_every_kind_is_drawn(flat, tmp_path):
     model, data = flat
+    from matplotlib import pyplot
+
+    pyplot.close("all")
     files = run_figures.draw(model, data, tmp_path / "figs", run_figures.KINDS)
     assert [path.stem for path in files] == list(run_figures.KINDS)
+    assert pyplot.get_fignums() == []  # nothing is left open
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in files)
 
 
