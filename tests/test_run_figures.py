@@ -20,9 +20,9 @@ def flat():
     for row, label in zip(x, y, strict=True):
         row[4 * label : 4 * label + 3] += 150
     x = x.astype(np.uint8)
-    model = LatentGenerator(
-        2, width=8, epochs=2, batch_size=64, max_samples=20_000, tolerance=0.5, random_state=0
-    ).fit(x[:160], y[:160])
+    model = LatentGenerator(2, width=8, epochs=2, batch_size=64, tolerance=0.9, random_state=0).fit(
+        x[:160], y[:160]
+    )
     return model, SimpleNamespace(x=x[160:], y=y[160:], label_names=("up", "down"))
 
 
@@ -45,7 +45,7 @@ def test_the_default_is_what_fits_without_the_atlas(flat, tmp_path):
 
 def test_kinds_that_do_not_fit_say_what_they_need(tmp_path):
     rows = np.random.default_rng(0).normal(size=(120, 6)).astype(np.float32)
-    model = LatentGenerator(3, width=2, epochs=1, tolerance=0.6, random_state=0).fit(rows[:80])
+    model = LatentGenerator(3, width=2, epochs=1, tolerance=0.9, random_state=0).fit(rows[:80])
     data = SimpleNamespace(x=rows[80:], y=None, label_names=None)
     assert run_figures.fitting(model, data) == ["convergence", "loss", "novelty"]
     for kind, need in run_figures.NEEDS.items():
