@@ -22,6 +22,7 @@ from ot_latent.metrics.novelty import (
     distance_to_closest,
     novelty_from_distances,
 )
+from ot_latent.metrics.wasserstein import exact_wasserstein, sliced_wasserstein
 
 KEYS = (
     "frechet",
@@ -36,9 +37,12 @@ KEYS = (
     "variance_ratio",
     "novelty_ratio",
     "copy_rate",
+    "wasserstein",
+    "sliced_wasserstein",
 )
 QUANTILE = 0.01  # share of real items that count as between modes
 MANIFOLD_NEIGHBOURS, BALL_NEIGHBOURS = 3, 5  # of precision and recall, of density and coverage
+TRANSPORT_ROWS = 500  # of each cloud in one exact plan
 _BLOCKS = 4  # least number of blocks of the kernel distance, whose spread gives the interval
 
 Entry = dict[str, Any]
@@ -104,7 +108,8 @@ class Judge:
             For each of `KEYS` value, low, high (95 %), features, n; the value is None where there
             are no classes to judge by.
         """
-        return self._fidelity(items) | self._modes(items) | self._spread(items)
+        found = self._fidelity(items) | self._modes(items) | self._spread(items)
+        return found | self._transport(items)
 
     def _fidelity(self, items: Items) -> dict[str, Entry]:
         """Distances and memberships, in features."""
@@ -186,6 +191,31 @@ class Judge:
             "variance_ratio": self._entry(spread, n) | {"features": "codes"},
             "novelty_ratio": self._entry(novelty, n) | {"features": "codes"},
             "copy_rate": copies | {"features": "codes"},
+        }
+
+    def _transport(self, items: Items) -> dict[str, Entry]:
+        """Wasserstein distances of the codes; the exact one as a mean over disjoint blocks."""
+        real, generated = self.reference.codes, items.codes
+        n = len(generated)
+        blocks = max(2, min(_BLOCKS, min(len(real), n) // TRANSPORT_ROWS))
+        pairs = zip(np.array_split(real, blocks), np.array_split(generated, blocks), strict=True)
+        exact = [
+            exact_wasserstein(real=a, generated=b, rows=TRANSPORT_ROWS, seed=self.seed)
+            for a, b in pairs
+        ]
+        half = 1.96 * np.std(exact, ddof=1) / np.sqrt(blocks)
+        mean = float(np.mean(exact))
+        sliced = bootstrap_interval(
+            lambda a, b: sliced_wasserstein(real=a, generated=b, seed=self.seed),
+            real[:5000],
+            generated[:5000],
+            seed=self.seed,
+            resamples=min(self.resamples, 20),
+            recentre=True,
+        )
+        return {
+            "wasserstein": self._entry((mean, mean - half, mean + half), n) | {"features": "codes"},
+            "sliced_wasserstein": self._entry(sliced, n) | {"features": "codes"},
         }
 
     @cached_property

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         manifolds as manifolds,
         modes as modes,
         novelty as novelty,
+        wasserstein as wasserstein,
     )
     from ot_latent.metrics.bootstrap import (
         bootstrap_interval as bootstrap_interval,
@@ -58,6 +59,10 @@ if TYPE_CHECKING:
         copy_rate as copy_rate,
         distance_to_closest as distance_to_closest,
         novelty_ratio as novelty_ratio,
+    )
+    from ot_latent.metrics.wasserstein import (
+        exact_wasserstein as exact_wasserstein,
+        sliced_wasserstein as sliced_wasserstein,
     )
 
 __getattr__, __dir__, __all__ = attach(
@@ -103,6 +108,19 @@ __getattr__, __dir__, __all__ = attach(
             "distance_to_closest",
             "novelty_ratio",
         ],
+        "wasserstein": [
+            "exact_wasserstein",
+            "sliced_wasserstein",
+        ],
     },
-    modules=["bootstrap", "dimension", "fidelity", "manifold", "manifolds", "modes", "novelty"],
+    modules=[
+        "bootstrap",
+        "dimension",
+        "fidelity",
+        "manifold",
+        "manifolds",
+        "modes",
+        "novelty",
+        "wasserstein",
+    ],
 )
