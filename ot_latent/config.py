@@ -113,7 +113,7 @@ class AutoencoderConfig(_Section):
     """The shape of the autoencoder and what it is trained for."""
 
     model: Model = "auto"
-    """Kind of network; auto: mlp for vectors, conv below 48 pixels, residual above."""
+    """Kind of network; auto: mlp for vectors, conv for images."""
     latent_dim: int = Field(default=16, ge=1)
     """Dimension of the codes."""
     width: int = Field(default=32, ge=1)
@@ -133,7 +133,7 @@ class TrainingConfig(_Section):
     """Passes over the data (default: chosen from their number)."""
     batch_size: int | None = Field(default=None, ge=1)
     """Rows per step (default: chosen from their number and size)."""
-    lr: float = Field(default=2e-3, gt=0, allow_inf_nan=False)
+    lr: float = Field(default=4e-3, gt=0, allow_inf_nan=False)
     """Peak learning rate."""
     weight_decay: float = Field(default=1e-4, ge=0, allow_inf_nan=False)
     """Decoupled weight decay."""

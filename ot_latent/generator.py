@@ -85,7 +85,7 @@ class LatentGenerator(FittedGenerator):
         loss: str = "mse",
         epochs: int | None = None,
         batch_size: int | None = None,
-        lr: float = 2e-3,
+        lr: float = 4e-3,
         weight_decay: float = 1e-4,
         validation_fraction: float = 0.05,
         patience: int = 5,

@@ -180,7 +180,7 @@ def train_classifier(
     seed : int
         Non-negative seed.
     epochs : int, optional
-        Passes over the data; default: about 60,000 + 2 n rows in all, at most 20 passes.
+        Passes over the data; default: about 60,000 + 3 n rows in all, at most 20 passes.
     width : int, default=32
         Channels of the first level.
 
@@ -212,7 +212,7 @@ def train_classifier(
             "needs something to tell apart."
         )
     if epochs is None:
-        epochs = min(20, max(3, round((60_000 + 2 * len(x)) / len(x))))
+        epochs = min(20, max(3, round((60_000 + 3 * len(x)) / len(x))))
     check_positive(epochs, "epochs", integer=True)
     model = _build(tuple(x.shape[1:]), tuple(classes.tolist()), width, seed).to(x.device)
     _fit(model, x, torch.from_numpy(index.reshape(-1)).to(x.device), seed, epochs)

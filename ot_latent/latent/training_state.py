@@ -233,7 +233,7 @@ def plan(n: int, shape: tuple[int, ...], config: TrainingConfig) -> Schedule:
     Examples
     --------
     >>> plan(57_000, (1, 28, 28), TrainingConfig())
-    Schedule(epochs=20, steps=891, lr=0.002)
+    Schedule(epochs=20, steps=891, lr=0.004)
     """
     check_positive(n, "number of training rows", integer=True)
     batch = config.batch_size

@@ -226,7 +226,7 @@ def test_the_plan_gives_small_data_more_epochs_and_keeps_what_the_user_says() ->
     assert 2 * plan(9_000, (3, 96, 96), TrainingConfig()).epochs == pytest.approx(
         plan(9_000, (3, 32, 32), TrainingConfig()).epochs, abs=1
     )
-    assert plan(10, (1, 8, 8), TrainingConfig(epochs=7, batch_size=64)) == Schedule(7, 1, 2e-3)
+    assert plan(10, (1, 8, 8), TrainingConfig(epochs=7, batch_size=64)) == Schedule(7, 1, 4e-3)
 
 
 SCRIPT = """
