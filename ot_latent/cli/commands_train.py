@@ -42,7 +42,7 @@ PATHS = ("data_dir", "labels", "codes")
 class Train:
     """Fit a generator to data, or continue an interrupted run.
 
-    Options left out take their value from --config, else the default of the library.
+    Options left out take their value from --config, else the default that --print-config shows.
     """
 
     out: Maybe[Path] = None
@@ -69,35 +69,35 @@ class Train:
     overwrite: bool = False
     """Delete the run that --out holds."""
     seed: Maybe[int] = None
-    """Seed of everything random (default 0)."""
+    """Seed of everything random."""
     device: Maybe[Device] = None
-    """Where to compute (default auto)."""
+    """Where to compute."""
     model: Maybe[Model] = None
-    """Kind of autoencoder (default auto)."""
+    """Kind of autoencoder."""
     latent_dim: Maybe[int] = None
-    """Dimension of the codes (default 16)."""
+    """Dimension of the codes."""
     width: Maybe[int] = None
-    """Channels of the first layer (default 32)."""
+    """Channels of the first layer."""
     epochs: Maybe[int] = None
     """Passes over the data (default: chosen from their number)."""
     batch_size: Maybe[int] = None
     """Rows per step (default: chosen from their number and size)."""
     lr: Maybe[float] = None
-    """Peak learning rate (default 0.002)."""
+    """Peak learning rate."""
     loss: Maybe[Loss] = None
-    """Reconstruction loss (default mse)."""
+    """Reconstruction loss."""
     code_noise: Maybe[float] = None
-    """Noise on the codes in training, in units of their rms (default 0.05)."""
+    """Noise on the codes in training, in units of their rms."""
     code_penalty: Maybe[float] = None
-    """Weight of the mean squared code (default 0.0001)."""
+    """Weight of the mean squared code."""
     mixed_precision: Maybe[Literal["no", "bf16", "fp16"]] = None
-    """Precision of the forward pass (default no)."""
+    """Precision of the forward pass."""
     checkpoint_seconds: Maybe[float] = None
-    """Time between two checkpoints (default 20)."""
+    """Time between two checkpoints."""
     source: Maybe[SourceName] = None
     """Noise: uniform on a box (default) or a ball, or Gaussian."""
     solver: Maybe[SolverName] = None
-    """Solver of the transport (default auto)."""
+    """Solver of the transport."""
     tolerance: Maybe[float] = None
     """Cell error at which the solver stops (default: the solver's)."""
     max_samples: Maybe[int] = None
@@ -105,7 +105,7 @@ class Train:
     memory_budget: Maybe[str] = None
     """Largest block of scores held in memory, such as 512MB."""
     extension: Maybe[ExtensionKind] = None
-    """How the map reaches new codes between the given ones (default affine)."""
+    """How the map reaches new codes between the given ones."""
     strict: bool = False
     """Exit with 4 where the transport did not converge."""
     print_config: bool = False
