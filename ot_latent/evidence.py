@@ -53,7 +53,9 @@ def manifold_evidence(
     -------
     dict
         dimension (of data, codes and reconstructions), projection_ratio (by noise level, in units
-        of the data's standard deviation), reconstruction_error (held_out, train; root mean
+        of the data's standard deviation, around points of the learnt manifold: reconstructions),
+        projection_ratio_of_data (the same around the rows themselves; the reconstruction error is
+        part of it, so it passes 1 where noise is smaller than that error), reconstruction_error (held_out, train; root mean
         square per item, in units of the data's standard deviation), trustworthiness, continuity,
         folded, torn, off_manifold_auc (of `other`, else None), n.
     """
@@ -62,7 +64,8 @@ def manifold_evidence(
     rebuilt = coder.raw_decode(codes)
     scale = float(x.std()) or 1.0
     maps: dict[str, Callable[..., Any]] = {"encode": coder.raw_encode, "decode": coder.raw_decode}
-    ratios = projection_ratio(**maps, x=x, noise_levels=NOISE_LEVELS, seed=seed)
+    raw = projection_ratio(**maps, x=x, noise_levels=NOISE_LEVELS, seed=seed)
+    on_manifold = projection_ratio(**maps, x=rebuilt, noise_levels=NOISE_LEVELS, seed=seed)
     flat: dict[str, Any] = {"data": x.flatten(1), "codes": codes}
     kept = trustworthiness_continuity(
         **flat, neighbours=min(NEIGHBOURS, (len(x) - 1) // 2 - 1), seed=seed
@@ -79,7 +82,8 @@ def manifold_evidence(
             "codes": intrinsic_dimension(codes, seed=seed),
             "reconstructions": intrinsic_dimension(rebuilt.flatten(1), seed=seed),
         },
-        "projection_ratio": dict(zip(map(str, NOISE_LEVELS), ratios, strict=True)),
+        "projection_ratio": dict(zip(map(str, NOISE_LEVELS), on_manifold, strict=True)),
+        "projection_ratio_of_data": dict(zip(map(str, NOISE_LEVELS), raw, strict=True)),
         "reconstruction_error": {"held_out": float(errors.mean()) / scale, "train": train_error},
         "trustworthiness": kept.trustworthiness,
         "continuity": kept.continuity,
