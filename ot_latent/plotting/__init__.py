@@ -1,0 +1,45 @@
+"""Every figure of the package: the only place that imports matplotlib, and only when it draws.
+
+Functions take plain arrays and ``ax=None`` and return the axes (composed figures return the
+figure); nothing global is changed.
+
+Examples
+--------
+>>> from ot_latent import plotting
+>>> sheet = plotting.mosaic([[[0.0, 1.0], [1.0, 0.0]]] * 4)
+>>> sheet.shape, sheet.dtype.name
+((5, 5, 3), 'uint8')
+"""
+
+from __future__ import annotations
+
+from ot_latent.plotting.cells import atlas, cells_2d, codes_2d
+from ot_latent.plotting.curves import convergence, loss_curves, modes, novelty, score_bars
+from ot_latent.plotting.evidence import manifold_evidence
+from ot_latent.plotting.images import (
+    image_grid,
+    interpolation,
+    mosaic,
+    reconstructions,
+    save_image,
+)
+from ot_latent.plotting.style import PALETTE, style
+
+__all__ = [
+    "PALETTE",
+    "atlas",
+    "cells_2d",
+    "codes_2d",
+    "convergence",
+    "image_grid",
+    "interpolation",
+    "loss_curves",
+    "manifold_evidence",
+    "modes",
+    "mosaic",
+    "novelty",
+    "reconstructions",
+    "save_image",
+    "score_bars",
+    "style",
+]
