@@ -1,0 +1,1 @@
+"""Measurements beside peers: ``python -m benchmarks`` lists and runs them; README.md reads them."""

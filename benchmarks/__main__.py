@@ -1,0 +1,33 @@
+"""List and run the benchmarks: ``python -m benchmarks`` runs all, with a name one of them."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+BENCHMARKS = {
+    "efficiency": "rms cell error over the statistical limit at equal samples, beside peers",
+    "manifolds": "projection error, neighbours and dimension on four known manifolds",
+}
+ON_REQUEST = {
+    "full_run": "a data set from training to report: times, memory, errors (needs --data, --run)",
+}
+
+
+def main(arguments: list[str]) -> int:
+    """Run what is named, or everything."""
+    if arguments and arguments[0] in BENCHMARKS | ON_REQUEST:
+        return importlib.import_module(f"benchmarks.{arguments[0]}").main(arguments[1:])
+    for name, text in (BENCHMARKS | ON_REQUEST).items():
+        print(f"{name:12} {text}")
+    if arguments:
+        known = arguments in (["--help"], ["-h"], ["--list"])
+        return 0 if known else 2
+    for name in BENCHMARKS:
+        print(f"\n{name}")
+        importlib.import_module(f"benchmarks.{name}").main([])
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))
