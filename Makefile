@@ -5,6 +5,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile $(CONSTRAINTS)
 RECIPE := pyproject.toml constraints.txt
+# Two workers of one thread each: tests are small, and two cores are all that is asked for.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile
 CODE := ot_latent tests $(wildcard benchmarks notebooks docs/*.py)
 
 export MPLBACKEND ?= Agg
@@ -51,11 +53,11 @@ atlas: $(VENV)/.stamp-core
 # -- what a developer runs -------------------------------------------------------------------------
 test: export OT_LATENT_QUICK ?= 1
 test: lint types docs
-	$(BIN)/python -m pytest -q
+	$(PYTEST)
 
 test-all: export OT_LATENT_QUICK ?= 1
 test-all: lint types docs
-	$(BIN)/python -m pytest -q -m ''
+	$(PYTEST) -m ''
 
 lint: $(VENV)/.stamp-test
 	$(BIN)/ruff check $(CODE)
