@@ -171,6 +171,8 @@ def _atlas(model: Any, data: Any, rows: np.ndarray, seed: int) -> Any:
     from ot_latent import atlas
 
     sampler = sampler_of(model)
+    held_out = np.asarray(data.x[: 4 * ROWS])
+    half = len(held_out) // 2  # reconstructions are judged against others, not against themselves
     computed = atlas.compute(
         potential=sampler.potential_,
         source=sampler.source_,
@@ -179,8 +181,8 @@ def _atlas(model: Any, data: Any, rows: np.ndarray, seed: int) -> Any:
         decode=model.decode,
         probabilities=lambda x: model.classifier_(x)[1],
         features=lambda x: model.classifier_(x)[0],
-        real=rows,
-        reconstructed=model.reconstruct(rows),
+        real=held_out[half:],
+        reconstructed=model.reconstruct(held_out[:half]),
         solution=sampler.transport_,
     )
     return plotting.atlas(computed, names=data.label_names)

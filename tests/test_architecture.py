@@ -23,7 +23,7 @@ FLOORS = [
     {"kernels.dispatch", "persistence"},
     {"latent.autoencoder", "latent.batches", "latent.classifier", "latent.preprocessing"}
     | {"latent.training_state", "transport.potential"},
-    {"metrics", "theory", "run_folder", "transport.solution"},
+    {"metrics", "raster", "theory", "run_folder", "transport.solution"},
     {"latent.training", "transport.stochastic_state", "transport.survey", "transport.warm_start"},
     {"transport.extension", "transport.parts", "transport.pot", "transport.verdict"},
     {"transport.stochastic"},

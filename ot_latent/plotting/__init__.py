@@ -13,7 +13,8 @@ Examples
 
 from __future__ import annotations
 
-from ot_latent.plotting.cells import atlas, cells_2d, codes_2d
+from ot_latent.plotting.atlas import atlas
+from ot_latent.plotting.cells import cells_2d, codes_2d
 from ot_latent.plotting.curves import convergence, loss_curves, modes, novelty, score_bars
 from ot_latent.plotting.evidence import manifold_evidence
 from ot_latent.plotting.images import (

@@ -1,4 +1,4 @@
-"""Pictures of a two-dimensional model: codes, power cells of the noise, and the four-panel atlas."""
+"""Pictures of a two-dimensional model: its codes, and the power cells of its noise."""
 
 from __future__ import annotations
 
@@ -7,23 +7,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ot_latent._validation import check_array, check_same_length
-from ot_latent.plotting.images import mosaic, show
-from ot_latent.plotting.style import (
-    INK,
-    SOFT,
-    class_colours,
-    label_colours,
-    resolve_axes,
-    style,
-)
+from ot_latent.plotting.style import class_colours, label_colours, resolve_axes, style
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
-    from ot_latent.atlas import Atlas, CellRaster, Panel
+    from ot_latent.raster import CellRaster
 
 
 def codes_2d(
@@ -132,7 +121,7 @@ def cells_2d(
     resolution : int, default=600
         Pixels along a side.
     tear : float, optional
-        See :func:`ot_latent.atlas.rasterise_cells`.
+        See :func:`ot_latent.raster.rasterise_cells`.
     title : str, default=""
         Title of the axes.
     ax : matplotlib.axes.Axes, optional
@@ -143,7 +132,7 @@ def cells_2d(
     matplotlib.axes.Axes
         The axes, with one picture in the source's coordinates.
     """
-    from ot_latent.atlas import TEAR, rasterise_cells
+    from ot_latent.raster import TEAR, rasterise_cells
 
     n = len(potential.points)
     if labels is not None:
@@ -152,104 +141,22 @@ def cells_2d(
     raster = rasterise_cells(potential, source, resolution=resolution, tear=tear or TEAR)
     with style():
         ax = resolve_axes(ax, (5.2, 5.2))
-        _draw_raster(ax, raster, labels, n)
+        draw_raster(ax, raster, labels, n)
         ax.set_title(title)
     return ax
 
 
-def _draw_raster(ax: Axes, raster: CellRaster, labels: np.ndarray | None, n: int) -> None:
+def draw_raster(ax: Axes, raster: CellRaster, labels: np.ndarray | None, n: int) -> None:
+    """Put the picture of the cells into axes, without frame and ticks.
+
+    Parameters
+    ----------
+    ax : matplotlib.axes.Axes
+        Axes to fill.
+    raster, labels, n
+        As in `cell_picture`.
+    """
     ax.imshow(cell_picture(raster, labels, n), extent=raster.extent, interpolation="antialiased")
     ax.spines[:].set_visible(False)
     ax.set_xticks([])
     ax.set_yticks([])
-
-
-def atlas(data: Atlas, *, names: Sequence[str] | None = None, title: str = "") -> Figure:
-    """Draw the atlas of a two-dimensional model: four panels, with their numbers under them.
-
-    (a) the codes by class; (b) the noise square cut into cells of equal mass, in the same colours,
-    tears black; (c) a regular grid of noise through the map, decoded; (d) the same grid through the
-    Gaussian with the codes' moments, decoded.
-
-    Parameters
-    ----------
-    data : Atlas
-        What :func:`ot_latent.atlas.compute` returns.
-    names : sequence of str, optional
-        Names of the classes, in their sorted order.
-    title : str, default=""
-        Heading of the figure.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-        The figure.
-    """
-    from matplotlib.figure import Figure
-
-    with style():
-        figure = Figure(figsize=(10.0, 11.7))
-        sides = {"a": (0.02, 0.535), "b": (0.51, 0.535), "c": (0.02, 0.055), "d": (0.51, 0.055)}
-        places = {k: figure.add_axes((*at, 0.47, 0.40)) for k, at in sides.items()}
-        codes_2d(data.codes, data.labels, legend=False, ax=places["a"])
-        places["a"].set_xticks([])
-        places["a"].set_yticks([])
-        places["a"].spines[:].set_visible(False)
-        _draw_raster(places["b"], data.raster, data.labels, len(data.codes))
-        show(places["c"], mosaic(data.mapped.tiles, columns=data.side, padding=0))
-        show(places["d"], mosaic(data.gaussian.tiles, columns=data.side, padding=0))
-        _atlas_words(figure, places, data)
-        _atlas_legend(figure, data, names, title)
-    return figure
-
-
-def _atlas_words(figure: Figure, places: dict[str, Axes], data: Atlas) -> None:
-    headings = {
-        "a": "a   The codes of the data",
-        "b": "b   The noise square, one cell per code",
-        "c": "c   A grid of noise through the map",
-        "d": "d   The same grid through a Gaussian",
-    }
-    for key, ax in places.items():
-        ax.set_title(headings[key], fontsize=13)
-    cells, error = len(data.codes), data.mass_error
-    lines = {
-        "a": f"{cells:,} images, two numbers each; the colour is the class",
-        "b": f"{cells:,} cells of equal mass, largest error {100 * error:.2g} %; tears black",
-        "c": _panel_line(data.mapped),
-        "d": _panel_line(data.gaussian),
-    }
-    for key, ax in places.items():
-        box = ax.get_position()
-        figure.text(box.x0 + box.width / 2, box.y0 - 0.008, lines[key], ha="center", va="top",
-                    fontsize=10.5, color=INK, linespacing=1.5)  # fmt: skip
-
-
-def _panel_line(panel: Panel) -> str:
-    distance = f"     Fréchet distance {panel.frechet:.3g}" if np.isfinite(panel.frechet) else ""
-    return (
-        f"ambiguous tiles {100 * panel.ambiguous:.1f} %{distance}\n"
-        f"class shares off by at most {panel.share_error:.1f} sampling errors"
-    )
-
-
-def _atlas_legend(figure: Figure, data: Atlas, names: Sequence[str] | None, title: str) -> None:
-    from matplotlib.lines import Line2D
-
-    if title:
-        figure.text(0.02, 0.985, title, fontsize=15, weight="bold", va="top")
-    if data.labels is not None:
-        colours = class_colours(data.labels)
-        words = names if names is not None else [str(k) for k in colours]
-        marks = [
-            Line2D([], [], ls="", marker="o", ms=8, color=c, label=w)
-            for w, c in zip(words, colours.values(), strict=True)
-        ]
-        if len(marks) <= 12:
-            figure.legend(handles=marks, loc="upper right", ncols=len(marks), fontsize=10,
-                          bbox_to_anchor=(0.99, 0.995), handletextpad=0.0, columnspacing=0.8)  # fmt: skip
-    ceiling = (
-        f"Reconstructions of held-out data: {100 * data.reconstructed.ambiguous:.1f} % ambiguous"
-    )
-    figure.text(0.5, 0.008, ceiling + " (classifier less sure than on 99 % of real data).",
-                ha="center", fontsize=9.5, color=SOFT)  # fmt: skip

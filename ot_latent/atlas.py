@@ -1,0 +1,267 @@
+"""The atlas of a two-dimensional model: codes, cells of the noise, and what a grid of noise decodes to.
+
+Arrays and numbers only; :func:`ot_latent.plotting.atlas` draws them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ot_latent._validation import DataError, check_same_length
+from ot_latent.raster import (
+    CellRaster,
+    cells_on_grid,
+    gaussian_grid,
+    noise_grid,
+    rasterise_cells,
+    source_square,
+)
+
+AMBIGUOUS_QUANTILE = 0.01  # of the confidence on real data: below it a picture counts as ambiguous
+Array = np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Panel:
+    """A set of tiles and what a classifier says of them.
+
+    Parameters
+    ----------
+    tiles : ndarray of shape (n, ...)
+        Decoded images, row by row from the top left.
+    ambiguous : float
+        Share of tiles whose confidence is below the threshold.
+    shares : ndarray of shape (K,)
+        Class shares as the classifier sees them.
+    share_error : float
+        Largest |share - data's share| in units of its sampling error.
+    frechet : float
+        Frechet distance to the held-out data in the classifier's features; NaN without features.
+    n : int
+        How many images the numbers stand on.
+    classes : ndarray of shape (n,), int
+        What the classifier takes each image for.
+    unsure : ndarray of shape (n,), bool
+        The ambiguous ones.
+    """
+
+    tiles: Array
+    ambiguous: float
+    shares: Array
+    share_error: float
+    frechet: float
+    n: int
+    classes: Array
+    unsure: Array
+
+    def numbers(self) -> dict[str, Any]:
+        """Return everything but the tiles, ready for JSON."""
+        return {
+            "ambiguous": self.ambiguous,
+            "shares": [float(s) for s in self.shares],
+            "share_error": self.share_error,
+            "frechet": _or_none(self.frechet),
+            "n": self.n,
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class Atlas:
+    """Everything that the four panels show.
+
+    Parameters
+    ----------
+    codes : ndarray of shape (N, 2)
+        Target codes.
+    labels : ndarray of shape (N,) or None
+        Their classes.
+    raster : CellRaster
+        Cells of the noise square; cell j belongs to code j.
+    mass_error : float
+        Largest relative error of a cell's mass; NaN where it is not known.
+    mass_rms : tuple of float
+        Rms relative error of the masses, and the ends of its 95 % interval; NaN without a solution.
+    mapped, gaussian, reconstructed : Panel
+        A regular grid of noise through the transport map, the same grid through the Gaussian with
+        the codes' moments, and reconstructions of held-out data (their ceiling).
+    data_shares : ndarray of shape (K,)
+        Class shares of the codes' data.
+    threshold : float
+        Confidence below which a tile is ambiguous.
+    side : int
+        Tiles along a side.
+    """
+
+    codes: Array
+    labels: Array | None
+    raster: CellRaster
+    mass_error: float
+    mass_rms: tuple[float, float, float]
+    mapped: Panel
+    gaussian: Panel
+    reconstructed: Panel
+    data_shares: Array
+    threshold: float
+    side: int
+
+    def numbers(self) -> dict[str, Any]:
+        """Return the numbers printed under the panels, ready for JSON."""
+        return {
+            "targets": len(self.codes),
+            "largest_mass_error": _or_none(self.mass_error),
+            "rms_mass_error": [_or_none(value) for value in self.mass_rms],
+            "confidence_threshold": self.threshold,
+            "data_shares": [float(s) for s in self.data_shares],
+            "map": self.mapped.numbers(),
+            "gaussian": self.gaussian.numbers(),
+            "reconstructions": self.reconstructed.numbers(),
+        }
+
+
+def compute(
+    *,
+    potential: Any,
+    source: Any,
+    labels: Any,
+    transport: Callable[[Array], Any],
+    decode: Callable[[Array], Any],
+    probabilities: Callable[[Any], Any],
+    real: Any,
+    reconstructed: Any,
+    features: Callable[[Any], Any] | None = None,
+    solution: Any = None,
+    side: int = 24,
+    resolution: int = 600,
+) -> Atlas:
+    """Compute the four panels of a two-dimensional model.
+
+    Parameters
+    ----------
+    potential : BrenierPotential
+        Potential in the units of the codes; its points are the target codes.
+    source : Source
+        Two-dimensional source.
+    labels : array-like of shape (N,) or None
+        Class of each target.
+    transport : callable
+        Noise (m, 2) to codes (m, 2).
+    decode : callable
+        Codes (m, 2) to images.
+    probabilities : callable
+        Images to class probabilities (m, K), columns in the order of the sorted classes.
+    real : array-like
+        Held-out images: they set the level of confidence below which a tile is ambiguous, and the
+        reference of the Frechet distance.
+    reconstructed : array-like
+        Reconstructions of other held-out images, the ceiling of both panels.
+    features : callable, optional
+        Images to features (m, p) for the Frechet distance.
+    solution : SemiDiscreteSolution, optional
+        Its rms mass error, and for other sources than a box its largest one, are told.
+    side : int, default=24
+        Tiles along a side.
+    resolution : int, default=600
+        Pixels along a side of the picture of cells.
+
+    Returns
+    -------
+    Atlas
+        Arrays and numbers.
+
+    Raises
+    ------
+    DataError
+        If codes or source are not two-dimensional, or labels do not fit the targets.
+    """
+    codes = np.asarray(potential.points.cpu(), np.float64)
+    if codes.shape[1] != 2:
+        raise DataError(
+            f"codes must have two columns for an atlas, got {codes.shape[1]}; fit a model with "
+            "latent_dim=2."
+        )
+    if labels is not None:
+        labels = np.asarray(labels)
+        check_same_length(labels, codes, ("labels", "the target codes"))
+    confidence = np.asarray(probabilities(real))
+    threshold = float(np.quantile(confidence.max(axis=1), AMBIGUOUS_QUANTILE))
+    shares = _class_shares(labels, confidence)
+    reference = None if features is None else np.asarray(features(real))
+
+    def panel(images: Any) -> Panel:
+        return _panel(np.asarray(images), probabilities, features, threshold, shares, reference)
+
+    return Atlas(
+        codes=codes,
+        labels=labels,
+        raster=rasterise_cells(potential, source, resolution=resolution),
+        mass_error=_largest_mass_error(solution, potential, source),
+        mass_rms=_rms(solution),
+        mapped=panel(decode(np.asarray(transport(noise_grid(source, side))))),
+        gaussian=panel(decode(gaussian_grid(codes, side))),
+        reconstructed=panel(reconstructed),
+        data_shares=shares,
+        threshold=threshold,
+        side=side,
+    )
+
+
+def _class_shares(labels: Array | None, confidence: Array) -> Array:
+    """Shares of the classes among the targets, or as predicted where there are no labels."""
+    classes = confidence.shape[1]
+    if labels is None:
+        return np.bincount(confidence.argmax(axis=1), minlength=classes) / len(confidence)
+    _, position = np.unique(labels, return_inverse=True)
+    return np.bincount(position, minlength=classes) / len(labels)
+
+
+def _panel(
+    tiles: Array,
+    probabilities: Callable[[Any], Any],
+    features: Callable[[Any], Any] | None,
+    threshold: float,
+    data_shares: Array,
+    reference: Array | None,
+) -> Panel:
+    """Judge images by the classifier."""
+    from ot_latent.metrics.fidelity import frechet_distance
+
+    chances = np.asarray(probabilities(tiles))
+    n = len(tiles)
+    classes, unsure = chances.argmax(axis=1), chances.max(axis=1) < threshold
+    shares = np.bincount(classes, minlength=len(data_shares)) / n
+    error = np.sqrt(np.maximum(data_shares * (1 - data_shares), 1e-12) / n)
+    distance = float("nan")
+    if features is not None and reference is not None:
+        distance = float(frechet_distance(real=reference, generated=np.asarray(features(tiles))))
+    worst = float((np.abs(shares - data_shares) / error).max())
+    return Panel(tiles, float(unsure.mean()), shares, worst, distance, n, classes, unsure)
+
+
+def _rms(solution: Any) -> tuple[float, float, float]:
+    """Return the solution's mass error with its interval."""
+    if solution is None:
+        return (float("nan"),) * 3
+    low, high = solution.mass_error_interval
+    return float(solution.mass_error), float(low), float(high)
+
+
+def _largest_mass_error(solution: Any, potential: Any, source: Any) -> float:
+    """Return max_j |w_j - nu_j| / nu_j, nu_j = 1/N: counted on a fine grid where that is exact."""
+    n = len(potential.points)
+    if hasattr(source, "low"):
+        side = int(np.clip(np.sqrt(1500 * n), 256, 4096))
+        counts = np.bincount(
+            cells_on_grid(potential, *source_square(source), side).ravel(), minlength=n
+        )
+        return float(np.abs(counts * n / side**2 - 1.0).max())
+    residual = getattr(solution, "mass_residual", None)
+    return float("nan") if residual is None else float(np.abs(np.asarray(residual.cpu())).max() * n)
+
+
+def _or_none(value: float) -> float | None:
+    """Return a number that JSON can hold."""
+    return value if np.isfinite(value) else None
