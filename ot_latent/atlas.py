@@ -90,6 +90,9 @@ class Atlas:
         the codes' moments, and reconstructions of held-out data (their ceiling).
     data_shares : ndarray of shape (K,)
         Class shares of the codes' data.
+    cell_share_error : float
+        As `Panel.share_error`, for the classes of the cells that the grid of noise falls in: the
+        map's own shares, before decoder and classifier; NaN without labels.
     threshold : float
         Confidence below which a tile is ambiguous.
     side : int
@@ -105,6 +108,7 @@ class Atlas:
     gaussian: Panel
     reconstructed: Panel
     data_shares: Array
+    cell_share_error: float
     threshold: float
     side: int
 
@@ -116,6 +120,7 @@ class Atlas:
             "rms_mass_error": [_or_none(value) for value in self.mass_rms],
             "confidence_threshold": self.threshold,
             "data_shares": [float(s) for s in self.data_shares],
+            "cell_share_error": _or_none(self.cell_share_error),
             "map": self.mapped.numbers(),
             "gaussian": self.gaussian.numbers(),
             "reconstructions": self.reconstructed.numbers(),
@@ -190,6 +195,7 @@ def compute(
     threshold = float(np.quantile(confidence.max(axis=1), AMBIGUOUS_QUANTILE))
     shares = _class_shares(labels, confidence)
     reference = None if features is None else np.asarray(features(real))
+    noise = noise_grid(source, side)
 
     def panel(images: Any) -> Panel:
         return _panel(np.asarray(images), probabilities, features, threshold, shares, reference)
@@ -200,10 +206,11 @@ def compute(
         raster=rasterise_cells(potential, source, resolution=resolution),
         mass_error=_largest_mass_error(solution, potential, source),
         mass_rms=_rms(solution),
-        mapped=panel(decode(np.asarray(transport(noise_grid(source, side))))),
+        mapped=panel(decode(np.asarray(transport(noise)))),
         gaussian=panel(decode(gaussian_grid(codes, side))),
         reconstructed=panel(reconstructed),
         data_shares=shares,
+        cell_share_error=_cell_share_error(potential, noise, labels, shares),
         threshold=threshold,
         side=side,
     )
@@ -218,6 +225,24 @@ def _class_shares(labels: Array | None, confidence: Array) -> Array:
     return np.bincount(position, minlength=classes) / len(labels)
 
 
+def _share_error(classes: Array, expected: Array) -> tuple[Array, float]:
+    """Return class shares, and the largest gap to those expected in units of its sampling error."""
+    n = len(classes)
+    shares = np.bincount(classes, minlength=len(expected)) / n
+    error = np.sqrt(np.maximum(expected * (1 - expected), 1e-12) / n)
+    return shares, float((np.abs(shares - expected) / error).max())
+
+
+def _cell_share_error(potential: Any, noise: Array, labels: Array | None, shares: Array) -> float:
+    """Judge the classes of the cells that the noise falls in."""
+    import torch
+
+    if labels is None:
+        return float("nan")
+    cells = potential.cell_index(torch.as_tensor(noise).to(potential.points)).cpu().numpy()
+    return _share_error(np.unique(labels, return_inverse=True)[1][cells], shares)[1]
+
+
 def _panel(
     tiles: Array,
     probabilities: Callable[[Any], Any],
@@ -230,15 +255,12 @@ def _panel(
     from ot_latent.metrics.fidelity import frechet_distance
 
     chances = np.asarray(probabilities(tiles))
-    n = len(tiles)
     classes, unsure = chances.argmax(axis=1), chances.max(axis=1) < threshold
-    shares = np.bincount(classes, minlength=len(data_shares)) / n
-    error = np.sqrt(np.maximum(data_shares * (1 - data_shares), 1e-12) / n)
+    shares, worst = _share_error(classes, data_shares)
     distance = float("nan")
     if features is not None and reference is not None:
         distance = float(frechet_distance(real=reference, generated=np.asarray(features(tiles))))
-    worst = float((np.abs(shares - data_shares) / error).max())
-    return Panel(tiles, float(unsure.mean()), shares, worst, distance, n, classes, unsure)
+    return Panel(tiles, float(unsure.mean()), shares, worst, distance, len(tiles), classes, unsure)
 
 
 def _rms(solution: Any) -> tuple[float, float, float]:

@@ -76,6 +76,14 @@ def test_shares_are_counted_against_the_targets():
     assert found.mapped.share_error == pytest.approx((1 / 6) / error)
 
 
+def test_the_cells_have_shares_of_their_own():
+    # the right half belongs to "b" (a third of the targets), whatever the decoder makes of it
+    found = compute(transport=lambda x: 0 * x)
+    assert found.cell_share_error == pytest.approx((1 / 6) / np.sqrt(2 / 9 / 100))
+    assert found.mapped.shares.tolist() == [1.0, 0.0]
+    assert np.isnan(compute(labels=None).cell_share_error)
+
+
 def test_without_labels_shares_are_those_of_real_images():
     found = compute(labels=None, transport=np.round)
     np.testing.assert_allclose(found.data_shares, [0.5, 0.5])

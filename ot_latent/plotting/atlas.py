@@ -53,9 +53,9 @@ def atlas(data: Atlas, *, names: Sequence[str] | None = None, title: str = "") -
     from matplotlib.figure import Figure
 
     with style():
-        figure = Figure(figsize=(10.0, 11.75))
-        sides = {"a": (0.015, 0.53), "b": (0.515, 0.53), "c": (0.015, 0.062), "d": (0.515, 0.062)}
-        places = {key: figure.add_axes((*at, 0.47, 0.40)) for key, at in sides.items()}
+        figure = Figure(figsize=(10.0, 12.4))
+        sides = {"a": (0.015, 0.56), "b": (0.515, 0.56), "c": (0.015, 0.09), "d": (0.515, 0.09)}
+        places = {key: figure.add_axes((*at, 0.47, 0.379)) for key, at in sides.items()}
         codes_2d(data.codes, data.labels, legend=False, ax=places["a"])
         places["a"].set_xticks([])
         places["a"].set_yticks([])
@@ -134,13 +134,13 @@ def _percent(share: float) -> str:
 
 def _panel_line(panel: Panel, data: Atlas) -> str:
     """Say how many tiles are ambiguous, how far the shares are off, and the distance."""
-    worst = 100 * float(np.abs(panel.shares - data.data_shares).max())
     text = f"ambiguous {100 * panel.ambiguous:.1f} %"
     if np.isfinite(panel.frechet):
         text += f"     Fréchet distance {panel.frechet:.3g}"
-    return text + (
-        f"\nclass shares off by up to {worst:.1f} points ({panel.share_error:.1f} standard errors)"
-    )
+    text += f"\nclass shares off by {panel.share_error:.1f} standard errors"
+    if panel is data.mapped and np.isfinite(data.cell_share_error):
+        text += f" (cells: {data.cell_share_error:.1f})"
+    return text
 
 
 def _legend(figure: Figure, data: Atlas, names: Sequence[str] | None, title: str) -> None:
@@ -161,5 +161,7 @@ def _legend(figure: Figure, data: Atlas, names: Sequence[str] | None, title: str
                           bbox_to_anchor=(0.99, 0.992), handletextpad=0.0, columnspacing=0.9)  # fmt: skip
     level = data.reconstructed
     figure.text(0.5, 0.006, "Ambiguous (white on black): the classifier is less sure than on 99 % of "
-                f"real images; so are {100 * level.ambiguous:.1f} % of reconstructed held-out images.",
-                ha="center", va="bottom", fontsize=10.5, color=SOFT)  # fmt: skip
+                "real images. Reconstructed held-out images:\n"
+                f"{100 * level.ambiguous:.1f} % ambiguous, class shares off by "
+                f"{level.share_error * (data.mapped.n / level.n) ** 0.5:.1f} standard errors of a grid.",
+                ha="center", va="bottom", fontsize=10.5, color=SOFT, linespacing=1.4)  # fmt: skip
