@@ -53,7 +53,8 @@ def judge(
     terms : Terms
         Tolerance, seed and memory budget.
     planned : int
-        Fitting draws of the first verdict that counts; goals double up to it, then grow by half.
+        Fitting draws of the first verdict that counts; goals double up to it, then grow
+        by what the error says is missing.
     exhausted : Status or None
         The budget that is spent; this verdict is then the last.
 
@@ -72,9 +73,10 @@ def judge(
         return replace(after, status=status)
     if after.stalls >= STALL_VERDICTS:
         return replace(after, status=Status.STALLED)
-    past_plan = state.goal >= planned
-    goal = math.ceil(1.5 * state.goal) if past_plan else min(2 * state.goal, planned)
-    return replace(after, goal=goal)
+    if state.goal < planned:
+        return replace(after, goal=min(2 * state.goal, planned))
+    needed = 1.1 * (error / terms.tolerance) ** 2  # the error falls like 1 / sqrt(draws)
+    return replace(after, goal=math.ceil(state.goal * min(2.0, max(1.1, needed))))
 
 
 def measured_solution(
