@@ -11,6 +11,7 @@ BENCHMARKS = {
 }
 ON_REQUEST = {
     "full_run": "a data set from training to report: times, memory, errors (needs --data, --run)",
+    "tables": "write the tables of README.md from results/*.json",
 }
 
 

@@ -60,23 +60,22 @@ def _ours_jobs(problem: Problem, samples: int) -> Iterator[Job]:
 
 
 def _adam_fixed_jobs(problem: Problem, samples: int) -> Iterator[Job]:
-    settings = [(points, lr, "zero") for points in (10_000, 20_000) for lr in (1e-3, 3e-3)]
-    settings += [(10_000, lr, "ours") for lr in (1e-3, 3e-3)]
-    settings += [(10_000, 1e-4, "zero"), (20_000, 5e-2, "zero")]  # as published for two sets
+    settings = [(20_000, 1e-3, "zero"), (20_000, 3e-3, "zero"), (10_000, 1e-3, "zero")]
+    settings += [(20_000, 5e-2, "zero"), (20_000, 1e-3, "ours")]
     for points, lr, start in settings:
         options: dict[str, Any] = {"lr": lr, "points": points, "start": start}
         yield _job(adam_fixed, problem, samples, options)
 
 
 def _adam_fresh_jobs(problem: Problem, samples: int) -> Iterator[Job]:
-    for average, rates in ((False, (3e-4, 1e-3, 3e-3)), (True, (1e-3, 3e-3, 1e-2))):
+    for average, rates in ((True, (1e-3, 3e-4, 3e-3)), (False, (3e-4, 1e-3))):
         for lr in rates:
             options = {"lr": lr, "batch": 1024, "start": "ours", "average": average}
             yield _job(adam_fresh, problem, samples, options)
 
 
 def _sgd_jobs(problem: Problem, samples: int) -> Iterator[Job]:
-    for weighted, gains in ((False, (0.003, 0.01, 0.03, 0.1, 0.3)), (True, (0.03, 0.1))):
+    for weighted, gains in ((False, (0.03, 0.1, 0.01, 0.3)), (True, (0.1, 0.3))):
         for gain in gains:
             options = {"gain": gain, "batch": 512, "start": "ours", "weighted": weighted}
             yield _job(averaged_sgd, problem, samples, options)
@@ -84,13 +83,13 @@ def _sgd_jobs(problem: Problem, samples: int) -> Iterator[Job]:
 
 def _pot_jobs(problem: Problem, samples: int) -> Iterator[Job]:
     yield _job(pot, problem, samples, {})
-    for batch, lr0 in ((32, 10.0), (32, 40.0), (512, 100.0)):
+    for batch, lr0 in ((32, 60.0), (512, 200.0)):
         yield _job(pot, problem, samples, {"batch": batch, "lr0": lr0})
 
 
 def _ott_jobs(problem: Problem, samples: int) -> Iterator[Job]:
-    settings = [(128, "sgd", 0.1, 0.99), (512, "sgd", 0.1, 1e-3)]
-    settings += [(512, "sgd", lr, 1e-2) for lr in (1.0, 3.0, 10.0)] + [(512, "sgd", 3.0, 3e-3)]
+    settings = [(512, "sgd", 3.0, 1e-2), (512, "sgd", 1.0, 1e-2), (512, "sgd", 10.0, 1e-2)]
+    settings += [(128, "sgd", 0.1, 0.99), (512, "sgd", 0.1, 1e-3)]
     for batch, optimizer, lr, ema in settings:
         options = {"batch": batch, "optimizer": optimizer, "lr": lr, "ema": ema}
         text = _text(options)

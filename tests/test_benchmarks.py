@@ -6,7 +6,7 @@ import math
 import pytest
 import torch
 
-from benchmarks import __main__ as entry, efficiency, full_run, manifolds, results
+from benchmarks import __main__ as entry, efficiency, full_run, manifolds, results, tables
 from benchmarks.adam import adam_fixed, mass_gradient
 from benchmarks.problem import Fit, Problem, Row, judge
 
@@ -141,6 +141,19 @@ def test_the_list_names_every_benchmark(capsys):
     text = capsys.readouterr().out
     assert all(name in text for name in entry.BENCHMARKS | entry.ON_REQUEST)
     assert entry.main(["no-such-benchmark"]) == 2
+
+
+def test_the_page_is_filled_from_results(tmp_path):
+    out = tmp_path / "efficiency.json"
+    row = Row("ours", "default", 4, 64, 64 * 16, cpu_s=1.0, wall_s=1.0)
+    judge(row, Problem(64, 4), Fit(torch.zeros(64), row.samples), 4096)
+    results.merge(out, [row.to_dict()], efficiency.KEY)
+    page = "<!-- efficiency -->\nold\n<!-- /efficiency -->\n<!-- mnist -->\n<!-- /mnist -->"
+    filled = tables.fill(page, tmp_path)
+    assert "old" not in filled
+    assert f"**{row.efficiency:.2f}**" in filled
+    assert tables.NOT_YET in filled
+    assert tables.fill(filled, tmp_path) == filled
 
 
 def test_tables_are_markdown():
