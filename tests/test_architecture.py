@@ -37,7 +37,8 @@ FLOORS = [
     {"generator", "plotting"},
     {"run_models"},
     {"output"},
-    {"report", "run_figures", "runs"},
+    {"run_figures"},
+    {"report", "runs"},
     {"cli"},
     {"__main__"},
 ]  # fmt: skip

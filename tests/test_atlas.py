@@ -151,6 +151,6 @@ def test_the_figure_prints_its_numbers():
     assert "largest mass error 100 %" in words
     assert "rms 5 % (95 % interval 4 to 6)" in words
     assert "ambiguous 100.0 %" in words
-    assert "25.0 % of reconstructed" in words
+    assert "Reconstructed held-out images:\n25.0 % ambiguous" in words
     assert "A title" in words
     assert [t.get_text() for t in figure.legends[0].get_texts()] == ["one", "two"]

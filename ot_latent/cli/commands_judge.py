@@ -379,11 +379,12 @@ class Report:
         int
             0.
         """
-        from ot_latent import report, run_models, runs
+        from ot_latent import run_models, runs
+        from ot_latent.report import write_report
 
         model = run_models.load_generator(self.run)
         data = runs.load_again(self.run, data=self.data, data_dir=self.data_dir)
-        report.write_report(self.run, model, data, self.out, seed=self.seed)
+        write_report(self.run, model, data, self.out, seed=self.seed)
         console.say(f"wrote {self.out}")
         console.result({"out": str(self.out)})
         return OK

@@ -24,7 +24,8 @@ from ot_latent.plotting.images import (
     reconstructions,
     save_image,
 )
-from ot_latent.plotting.style import PALETTE, style
+from ot_latent.plotting.style import PALETTE, style, to_svg
+from ot_latent.plotting.tables import correlations, marginals
 
 __all__ = [
     "PALETTE",
@@ -32,10 +33,12 @@ __all__ = [
     "cells_2d",
     "codes_2d",
     "convergence",
+    "correlations",
     "image_grid",
     "interpolation",
     "loss_curves",
     "manifold_evidence",
+    "marginals",
     "modes",
     "mosaic",
     "novelty",
@@ -43,4 +46,5 @@ __all__ = [
     "save_image",
     "score_bars",
     "style",
+    "to_svg",
 ]

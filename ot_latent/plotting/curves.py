@@ -71,7 +71,9 @@ def convergence(
     with style():
         ax = resolve_axes(ax, (7.0, 3.6))
         keep = np.isfinite(error) & (error > 0) & (samples > 0)
-        ax.plot(samples[keep], error[keep], color=REAL, label="error, estimated before each step")
+        ax.plot(
+            samples[keep], error[keep], color=REAL, label="averaged heights, on noise never used"
+        )
         if len(limit := np.asarray(history.get("limit", ()), dtype=np.float64)) == len(samples):
             ax.plot(samples, limit, color=SOFT, ls=(0, (4, 3)), lw=1.4, label="statistical limit")
         if tolerance is not None:
@@ -107,7 +109,7 @@ def _held_out(ax: Axes, x: float, value: float, interval: Sequence[float] | None
     spread = [[max(value - max(low, 1e-12), 0.0)], [max(high - value, 0.0)]]
     ax.errorbar(
         [x], [value], yerr=spread, fmt="o", ms=6, color=GENERATED, capsize=3, zorder=5,
-        label="error on held-out noise",
+        label="final verdict, 95 % interval",
     )  # fmt: skip
 
 

@@ -118,6 +118,30 @@ def close(figure: Any) -> None:
     pyplot.close(figure)
 
 
+def to_svg(figure: Any) -> bytes:
+    """Return a figure as SVG, letters drawn as outlines; the same figure gives the same bytes.
+
+    Parameters
+    ----------
+    figure : matplotlib.figure.Figure
+        The figure; it is released.
+
+    Returns
+    -------
+    bytes
+        The file.
+    """
+    import io
+
+    import matplotlib as mpl
+
+    buffer = io.BytesIO()
+    with mpl.rc_context({"svg.hashsalt": "ot_latent", "svg.fonttype": "path"}):
+        figure.savefig(buffer, format="svg", metadata={"Date": None})
+    close(figure)
+    return buffer.getvalue()
+
+
 def class_colours(classes: Sequence[Any] | np.ndarray) -> dict[Any, tuple[float, float, float]]:
     """Give each class its colour, in the order of the sorted classes.
 
