@@ -168,7 +168,9 @@ def as_float_tensor(value: Any, name: str, *, ndim: int | None = None) -> torch.
     import torch
 
     tensor = (
-        value.detach() if isinstance(value, torch.Tensor) else torch.as_tensor(np.ascontiguousarray(value))
+        value.detach()
+        if isinstance(value, torch.Tensor)
+        else torch.as_tensor(np.ascontiguousarray(value))
     )
     if tensor.is_complex() or tensor.dtype == torch.bool:
         raise DataError(
