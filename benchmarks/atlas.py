@@ -183,7 +183,7 @@ def _transport_record(sampler: OTSampler) -> dict[str, Any]:
     }
 
 
-def write_picture(figure: Any, path: Path, dpi: int = 150) -> None:
+def write_picture(figure: Any, path: Path, dpi: int = 130) -> None:
     """Write a figure as a PNG of 256 colours, a third of the size of one with all."""
     from PIL import Image
 
