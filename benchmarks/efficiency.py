@@ -75,7 +75,7 @@ def _adam_fresh_jobs(problem: Problem, samples: int) -> Iterator[Job]:
 
 
 def _sgd_jobs(problem: Problem, samples: int) -> Iterator[Job]:
-    for weighted, gains in ((False, (0.03, 0.1, 0.01, 0.3)), (True, (0.1, 0.3))):
+    for weighted, gains in ((False, (0.03, 0.1, 0.01, 0.3, 0.003)), (True, (0.1, 0.3))):
         for gain in gains:
             options = {"gain": gain, "batch": 512, "start": "ours", "weighted": weighted}
             yield _job(averaged_sgd, problem, samples, options)
@@ -83,12 +83,17 @@ def _sgd_jobs(problem: Problem, samples: int) -> Iterator[Job]:
 
 def _pot_jobs(problem: Problem, samples: int) -> Iterator[Job]:
     yield _job(pot, problem, samples, {})
-    for batch, lr0 in ((32, 60.0), (512, 200.0)):
+    for batch, lr0 in ((32, 60.0), (512, 200.0), (512, 60.0)):
         yield _job(pot, problem, samples, {"batch": batch, "lr0": lr0})
 
 
 def _ott_jobs(problem: Problem, samples: int) -> Iterator[Job]:
-    settings = [(512, "sgd", 3.0, 1e-2), (512, "sgd", 1.0, 1e-2), (512, "sgd", 10.0, 1e-2)]
+    settings = [
+        (512, "sgd", 3.0, 1e-2),
+        (512, "sgd", 1.0, 1e-2),
+        (512, "sgd", 10.0, 1e-2),
+        (512, "sgd", 0.3, 1e-2),
+    ]
     settings += [(128, "sgd", 0.1, 0.99), (512, "sgd", 0.1, 1e-3)]
     for batch, optimizer, lr, ema in settings:
         options = {"batch": batch, "optimizer": optimizer, "lr": lr, "ema": ema}
