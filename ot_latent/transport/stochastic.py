@@ -33,7 +33,7 @@ LEAST_COUNT = (
     0.25  # expected draws per batch under which a cell's own mass no longer scales its step
 )
 GAP_SHARE = 0.1  # share of draws whose gap to the second-best score reads off the Hessian
-PLANNED_EFFICIENCY = 1.15  # of the first verdict; a better solve converges at its first one
+PLANNED_EFFICIENCY = 1.2  # of the first verdict; a better solve converges at its first one
 
 Callback = Callable[[StochasticNewtonState], bool | None]
 
@@ -54,7 +54,7 @@ class StochasticNewton:
 
     There is no learning rate to choose. With T independent draws no method can pass the limit
     :math:`\mathrm{rms} = \sqrt{(N-1)/T}`; the plan is to draw what reaches the tolerance at an
-    efficiency of 1.15, to judge the averaged heights on draws never used before, and to continue
+    efficiency of 1.2, to judge the averaged heights on draws never used before, and to continue
     where the verdict is not yet certain.
 
     Averaged stochastic gradients [1]_ and their Gauss-Newton form [2]_ are known; reading the
@@ -240,7 +240,7 @@ class StochasticNewton:
         Returns
         -------
         int
-            (n - 1) (1.15 / tolerance)^2, and at least 32 batches.
+            (n - 1) (1.2 / tolerance)^2, and at least 32 batches.
         """
         statistical = (n - 1) * (PLANNED_EFFICIENCY / self.tolerance) ** 2
         return max(math.ceil(statistical), 32 * self._batch(n))
