@@ -340,6 +340,7 @@ class StochasticNewton:
             step=t,
             heights=heights,
             average=state.average + (heights - state.average) * (weight / total),
+            survey=None,  # it spoke of the former average
             average_weight=total,
             samples=state.samples + n,
             gap_width=self._next_width(state.gap_width, share, target),

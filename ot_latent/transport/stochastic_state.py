@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
 from ot_latent.transport.solution import Status
+
+if TYPE_CHECKING:
+    from ot_latent.transport.survey import CellSurvey
 
 _TENSORS = ("heights", "average")
 _CURVES = ("batch_samples", "batch_rms", "verdict_samples", "verdict_rms")
@@ -34,6 +37,8 @@ class StochasticNewtonState:
         Set once the solver has stopped.
     batch_samples, batch_rms, verdict_samples, verdict_rms : tuple of float
         Curves: the iterate on each batch before it is used, and the average at each verdict.
+    survey : CellSurvey or None
+        What the last verdict counted, spared from being drawn again; files do not hold it.
     """
 
     heights: Tensor
@@ -52,6 +57,7 @@ class StochasticNewtonState:
     batch_rms: tuple[float, ...] = ()
     verdict_samples: tuple[float, ...] = ()
     verdict_rms: tuple[float, ...] = ()
+    survey: CellSurvey | None = None
 
     def history(self, n: int) -> dict[str, tuple[float, ...]]:
         """Return the curves under the names of `SemiDiscreteSolution.history`.
@@ -93,7 +99,7 @@ class StochasticNewtonState:
         dict
             Numbers, curves and the name of the status.
         """
-        plain = {k: v for k, v in vars(self).items() if k not in _TENSORS}
+        plain = {k: v for k, v in vars(self).items() if k not in (*_TENSORS, "survey")}
         return plain | {"status": self.status.name if self.status else None}
 
     @classmethod

@@ -82,7 +82,7 @@ def judge(
 def measured_solution(
     state: StochasticNewtonState, source: Source, target: DiscreteMeasure, terms: Terms
 ) -> SemiDiscreteSolution:
-    """Assemble what the last verdict measured; its draws are repeated, not stored.
+    """Assemble what the last verdict measured; after a resumption its draws are repeated.
 
     Parameters
     ----------
@@ -100,7 +100,7 @@ def measured_solution(
     """
     draws = state.last_evaluation or SURVEY_PER_TARGET * len(target)
     start = state.evaluated - state.last_evaluation
-    survey = _survey(state, source, target, terms, start, draws)
+    survey = state.survey or _survey(state, source, target, terms, start, draws)
     error, interval = survey.mass_error(target.weights)
     cost, cost_interval = survey.cost()
     potential = averaged_potential(state, target)
@@ -120,7 +120,7 @@ def measured_solution(
         cost=cost,
         cost_interval=cost_interval,
         history=state.history(len(target)),
-        state=state,
+        state=replace(state, survey=None),
         centroids=survey.centroids(source.mean.to(potential.points).expand_as(potential.points)),
         within_scale=survey.within_scale(),
     )
@@ -197,6 +197,7 @@ def _recorded(
         state,
         evaluated=state.evaluated + survey.draws,
         last_evaluation=survey.draws,
+        survey=survey,
         stalls=state.stalls + 1 if stalled else 0,
         verdict_samples=(*state.verdict_samples, float(state.samples)),
         verdict_rms=(*state.verdict_rms, error),
