@@ -61,13 +61,13 @@ class Recipe:
     rows: int = 20_000
     epochs: int = 20
     batch_size: int = 128
-    code_noise: float = 0.05
+    code_noise: float = 0.02
     code_penalty: float = 1e-4
     loss: str = "mse"
     width: int = 32
     classifier_epochs: int = 3
-    targets: int = 2_000
-    max_samples: int = 4_000_000
+    targets: int = 1_500
+    max_samples: int = 3_000_000
     tolerance: float = 0.1
     extension: str = "affine"
     seed: int = 0
