@@ -81,6 +81,14 @@ def execute(name: str, arguments: Sequence[str]) -> int:
             return code
         finally:
             console.close()
+            _leave_processes()
+
+
+def _leave_processes() -> None:
+    """End the process group of `torchrun`: its threads, left running, abort the interpreter's exit."""
+    distributed = getattr(sys.modules.get("torch"), "distributed", None)
+    if distributed is not None and distributed.is_available() and distributed.is_initialized():
+        distributed.destroy_process_group()
 
 
 def parse(name: str, arguments: Sequence[str]) -> Command | int:

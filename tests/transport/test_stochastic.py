@@ -205,6 +205,9 @@ solver = StochasticNewton(tolerance=0.3, batch_size=4096)
 found = solver.solve(UniformBox.unit(6), DiscreteMeasure.uniform(points))
 if rank == 0:
     torch.save([found.potential.heights, found.centroids, torch.tensor(found.mass_error)], out)
+if world > 1:  # threads of the group that outlive the interpreter abort it
+    torch.distributed.barrier()
+    torch.distributed.destroy_process_group()
 """
 
 
