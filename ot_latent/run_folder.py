@@ -25,6 +25,8 @@ LOG_NAME = "log.jsonl"
 SUMMARY_NAME = "run.json"
 LOCK_NAME = ".lock"
 CHECKPOINTS = "checkpoints"
+REPLACED = ".replaced"  # holds the run that is overwritten, until the new one has a checkpoint
+REFUSALS = (ValueError, TypeError, RuntimeError, OSError, ImportError)
 REPORTED = ("ot-latent", "torch", "numpy", "scipy", "scikit-learn", "POT", "accelerate")
 
 
@@ -70,7 +72,7 @@ class RunFolder:
         sources : sequence of mapping
             Path, sha256 and bytes of the files that the data will be read from.
         overwrite : bool, default=False
-            Whether a run that is already there is deleted.
+            Whether a run that is already there is replaced.
 
         Returns
         -------
@@ -94,12 +96,41 @@ class RunFolder:
                 f"{self.path} must be a new folder, got one that holds a run; continue it with "
                 "--resume, delete it with --overwrite, or choose another --out."
             )
-        for item in held:
-            shutil.rmtree(item) if item.is_dir() else item.unlink()
+        if held:
+            shutil.rmtree(self.path / REPLACED, ignore_errors=True)
+            _move([item for item in held if item.name != REPLACED], self.path / REPLACED)
         _files.make_folder(self.path / CHECKPOINTS)
         config = config.updated({"versions": versions(), "data": {"sources": list(sources)}})
         _files.write_bytes(self.path / CONFIG_NAME, config.to_yaml().encode())
         return config
+
+    @contextlib.contextmanager
+    def put_back_if_refused(self) -> Iterator[None]:
+        """Leave what was there before `create`, where an error comes before any stage has begun.
+
+        A refusal is then no run that the next one would have to overwrite. An interrupt is no
+        refusal: after it the run can be resumed.
+
+        Yields
+        ------
+        None
+            While the run is begun.
+        """
+        try:
+            yield
+        except REFUSALS:
+            if not any("stage" in entry for entry in self.history()):
+                self._put_back()
+            raise
+
+    def _put_back(self) -> None:
+        """Delete the run that was just created, and move the one that it replaced back."""
+        for name in (CHECKPOINTS, LOG_NAME, CONFIG_NAME):
+            _delete(self.path / name)
+        replaced = self.path / REPLACED
+        if replaced.is_dir():
+            _move(list(replaced.iterdir()), self.path)
+            replaced.rmdir()
 
     def config(self) -> RunConfig:
         """Return the configuration that the folder holds.
@@ -148,6 +179,8 @@ class RunFolder:
     def lock(self) -> Iterator[None]:
         """Keep other processes from writing to the folder; released when this process ends.
 
+        The folder is made where there is none, and goes again where nothing is put into it.
+
         Yields
         ------
         None
@@ -158,6 +191,7 @@ class RunFolder:
         RunError
             If another process is writing.
         """
+        made = [place for place in (self.path, *self.path.parents) if not place.exists()]
         _files.make_folder(self.path)
         with open(self.path / LOCK_NAME, "a+", encoding="ascii") as file:
             if not _lock(file.fileno()):
@@ -169,7 +203,12 @@ class RunFolder:
             file.truncate(0)
             file.write(str(os.getpid()))
             file.flush()
-            yield
+            try:
+                yield
+            finally:
+                if [item.name for item in self.path.iterdir()] == [LOCK_NAME]:
+                    _delete(self.path / LOCK_NAME)
+                    _remove_empty(made)
 
     def log(self, entry: Mapping[str, Any]) -> None:
         """Append one line to the log and flush it.
@@ -213,6 +252,7 @@ class RunFolder:
         path = self.path / CHECKPOINTS / f"{stage}.safetensors"
         path.parent.mkdir(exist_ok=True)
         persistence.write_tensors_atomic(path, state.to_tensors(), state.to_metadata())
+        _delete(self.path / REPLACED)
 
     def load_states(self, classes: Mapping[str, Any]) -> dict[str, Any]:
         """Return the resumable state of every stage that has a checkpoint.
@@ -243,7 +283,8 @@ class RunFolder:
             What ``run.json`` says about the run.
         """
         persistence.write_json_atomic(self.path / SUMMARY_NAME, dict(summary))
-        shutil.rmtree(self.path / CHECKPOINTS, ignore_errors=True)
+        for name in (CHECKPOINTS, REPLACED):
+            _delete(self.path / name)
 
     def summary(self) -> dict[str, Any]:
         """Return what `finish` wrote.
@@ -269,6 +310,28 @@ def versions() -> dict[str, str]:
         with contextlib.suppress(metadata.PackageNotFoundError):
             found[name] = metadata.version(name)
     return found
+
+
+def _move(items: Sequence[Path], folder: Path) -> None:
+    """Move files and folders; the configuration last, so that a run stays known as one till then."""
+    folder.mkdir(exist_ok=True)
+    for item in sorted(items, key=lambda item: item.name == CONFIG_NAME):
+        os.replace(item, folder / item.name)
+
+
+def _delete(path: Path) -> None:
+    """Delete a file, or a folder with all that it holds, where there is one."""
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _remove_empty(folders: Sequence[Path]) -> None:
+    """Remove folders, the innermost first, until one holds something."""
+    with contextlib.suppress(OSError):
+        for folder in folders:
+            folder.rmdir()
 
 
 def _lock(descriptor: int) -> bool:

@@ -7,6 +7,7 @@ import json
 import os
 import resource
 import shlex
+import signal
 import subprocess
 import sys
 import time
@@ -221,8 +222,38 @@ def test_bad_data_exit_with_3(content, sentence, tmp_path, monkeypatch, capsys):
     captured = capsys.readouterr()
     assert sentence in captured.err.splitlines()[-1]
     assert captured.out == ""
-    config = (tmp_path / "r" / "config.yaml").read_text()
-    assert "x.npy" in config  # what was asked for is on record all the same
+    assert [path.name for path in tmp_path.iterdir()] == ["x.npy"]
+
+
+def test_refused_data_are_no_run(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    codes = np.random.default_rng(0).normal(size=(200, 3))
+    np.save("good.npy", codes)
+    np.save("bad.npy", np.where(codes > 2, np.nan, codes))
+    bad = ["train", "--data", "bad.npy", "--out", "runs/a", "--tolerance", "0.5"]
+    refused(run(*bad, cwd=tmp_path), 3, "must be finite")
+    assert not (tmp_path / "runs").exists()
+    assert cli.run(bad) == 3  # the data are refused again, not the folder
+    assert cli.run(["train", "--codes", "good.npy", *bad[3:]]) == 0
+    assert cli.run([*bad, "--overwrite"]) == 3
+    assert cli.run(["info", "runs/a"]) == 0  # the old run is still there
+    assert "OTSampler, 200 codes" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT], ids=["kill -9", "Ctrl-C"])
+def test_a_run_stopped_in_its_first_moment_can_be_resumed(number, tmp_path):
+    np.save(tmp_path / "codes.npy", np.random.default_rng(0).normal(size=(200, 3)))
+    words = ["train", "--codes", "codes.npy", "--out", "r", "--tolerance", "0.5"]
+    command = [sys.executable, "-m", "ot_latent", *words]
+    process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE)
+    while not (tmp_path / "r" / "log.jsonl").exists():
+        assert process.poll() is None
+        time.sleep(0.001)
+    process.send_signal(number)
+    process.communicate(timeout=60)
+    assert process.returncode == (-number if number == signal.SIGKILL else 130)
+    assert not (tmp_path / "r" / "run.json").exists()
+    assert cli.run(["train", "--out", str(tmp_path / "r"), "--resume"]) == 0
 
 
 def test_missing_data_exit_with_3_and_say_where(tmp_path):

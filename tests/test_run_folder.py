@@ -71,8 +71,54 @@ def test_overwrite_leaves_nothing_of_the_old_run(folder):
     folder.finish({"a": 1})
     (folder.path / "config.json").write_text("{}")
     folder.create(RunConfig(seed=2), overwrite=True)
-    assert {p.name for p in folder.path.iterdir()} == {"config.yaml", CHECKPOINTS}
+    assert folder.config().seed == 2
+    assert not folder.complete
     assert folder.load_states({"autoencoder": State}) == {}
+    folder.save_state("autoencoder", State(2.0))
+    assert {p.name for p in folder.path.iterdir()} == {"config.yaml", CHECKPOINTS}
+
+
+def contents(path):
+    """Return every file below a folder with its bytes."""
+    return {p.relative_to(path): p.read_bytes() for p in path.rglob("*") if p.is_file()}
+
+
+def refuse(folder, *, after=None, overwrite=False, error=ValueError):
+    """Begin a run and refuse its data, perhaps after a stage has begun."""
+    with pytest.raises(error), folder.lock():
+        folder.create(RunConfig(seed=2), overwrite=overwrite)
+        with folder.put_back_if_refused():
+            folder.log({"event": "start"})
+            if after is not None:
+                folder.log({"event": "progress", "stage": after, "progress": 0.0})
+            raise error
+
+
+def test_a_refusal_leaves_the_place_as_it_was(tmp_path):
+    refuse(RunFolder(tmp_path / "runs" / "new"))
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "empty").mkdir()
+    refuse(RunFolder(tmp_path / "empty"))
+    assert list((tmp_path / "empty").iterdir()) == []
+
+
+def test_a_refusal_gives_back_the_run_that_was_to_be_replaced(folder):
+    folder.create(RunConfig(seed=1))
+    folder.save_state("autoencoder", State(1.0))
+    folder.log({"event": "start"})
+    folder.finish({"a": 1})
+    before = contents(folder.path)
+    refuse(folder, overwrite=True)
+    assert {k: v for k, v in contents(folder.path).items() if k.name != LOCK_NAME} == before
+
+
+@pytest.mark.parametrize(
+    ("after", "error"), [("autoencoder", ValueError), (None, KeyboardInterrupt)]
+)
+def test_a_run_that_began_or_was_interrupted_stays(folder, after, error):
+    refuse(folder, after=after, error=error)
+    assert folder.config().seed == 2
+    assert folder.history()[0]["event"] == "start"
 
 
 def test_a_folder_of_other_things_is_never_touched(folder):

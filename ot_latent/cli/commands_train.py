@@ -140,9 +140,12 @@ class Train:
         config = self._new(folder) if new else self._continued(folder)
         sources = self._sources(config) if new else []
         writes = int(os.environ.get("RANK", "0")) == 0
-        with folder.lock() if writes else contextlib.nullcontext():
+        with contextlib.ExitStack() as stack:
+            if writes:
+                stack.enter_context(folder.lock())
             if new and writes:
                 config = folder.create(config, sources=sources, overwrite=self.overwrite)
+                stack.enter_context(folder.put_back_if_refused())
             if writes:
                 folder.log({"event": "start", "command": shlex.join(["ot-latent", *sys.argv[1:]])})
             console.say(f"writing to {self.out}; Ctrl-C is safe, --resume continues.")
