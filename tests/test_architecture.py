@@ -19,11 +19,12 @@ DRAWING = ROOT.parent / "docs" / "architecture.md"
 FLOORS = [
     {"_lazy", "_validation", "_random", "config"},
     {"_files", "datasets", "kernels.tiled", "latent.accelerator", "latent.layers"}
-    | {"transport.measures", "transport.sources"},
+    | {"transport.hull", "transport.measures", "transport.sources"},
     {"kernels.dispatch", "persistence"},
     {"latent.autoencoder", "latent.batches", "latent.classifier", "latent.preprocessing"}
     | {"latent.training_state", "transport.potential"},
-    {"metrics", "raster", "theory", "run_folder", "transport.solution"},
+    {"metrics", "raster", "theory", "run_folder", "transport.solution"}
+    | {"transport.triangulation"},
     {"latent.training", "transport.stochastic_state", "transport.survey", "transport.warm_start"},
     {"transport.extension", "transport.parts", "transport.pot", "transport.verdict"},
     {"transport.stochastic"},
@@ -34,7 +35,7 @@ FLOORS = [
     {"evidence", "scores"},
     {"evaluation"},
     {"fitted"},
-    {"generator", "plotting"},
+    {"code_model", "generator", "plotting"},
     {"run_models"},
     {"output"},
     {"run_figures"},

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         source_from_dict as source_from_dict,
     )
     from ot_latent.transport.stochastic import StochasticNewton as StochasticNewton
+    from ot_latent.transport.triangulation import RegularTriangulation as RegularTriangulation
 
 __getattr__, __dir__, __all__ = attach(
     __name__,
@@ -39,5 +40,6 @@ __getattr__, __dir__, __all__ = attach(
         "potential": ["BrenierPotential"],
         "solution": ["ConvergenceWarning", "SemiDiscreteSolution", "SolverError", "Status"],
         "stochastic": ["StochasticNewton"],
+        "triangulation": ["RegularTriangulation"],
     },
 )

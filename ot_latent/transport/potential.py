@@ -11,8 +11,9 @@ from torch import Tensor
 
 from ot_latent._validation import as_float_tensor
 from ot_latent.kernels.dispatch import best_scores
+from ot_latent.transport.hull import LowerHull, lowest_combination
 
-HULL_TOLERANCE = 1e-9  # relative slack of the linear programme's equality constraints
+HULL_ROWS = 8  # rows from which one hull is cheaper than a linear programme for each
 
 
 @dataclass(frozen=True, eq=False)
@@ -204,8 +205,9 @@ class BrenierPotential:
 
         .. math:: u^*(y) = \min \{ -\sum_j l_j h_j : \sum_j l_j y_j = y,\ l \in \Delta \},
 
-        solved as one linear programme per row (meant for few rows), and :math:`+\infty` outside
-        the convex hull of the targets.
+        read off the hull for d <= 3 and more than a few rows, else solved as one linear programme
+        per row (meant for few rows), and :math:`+\infty` outside the convex hull of the targets.
+        `transport.triangulation.RegularTriangulation` keeps the hull.
 
         Parameters
         ----------
@@ -224,22 +226,33 @@ class BrenierPotential:
         """
         rows = as_float_tensor(y, "y", ndim=2)
         self._check_dim(rows, "y")
-        values = [self._conjugate_row(row) for row in rows.detach().cpu().double().numpy()]
-        return torch.tensor(values).to(self.points)
+        wanted = rows.detach().cpu().double().numpy()
+        if self.dim <= 3 and len(wanted) > HULL_ROWS:
+            values = self.lower_hull().evaluate(wanted)
+        else:
+            points, heights = self._numpy()
+            values = np.array([lowest_combination(points, -heights, row) for row in wanted])
+        return torch.from_numpy(values).to(self.points)
 
-    def _conjugate_row(self, y: np.ndarray) -> float:
-        """Solve one linear programme over the simplex."""
-        from scipy.optimize import linprog
+    def lower_hull(self) -> LowerHull:
+        r"""Return the lower hull of the points :math:`(y_j, -h_j)`, whose function is u*.
 
-        points = self.points.detach().cpu().double().numpy()
-        centre, spread = points.mean(axis=0), float(np.abs(points - points.mean(axis=0)).max())
-        spread = spread or 1.0  # one target, or all equal
-        equal = np.vstack([((points - centre) / spread).T, np.ones(len(points))])
-        right = np.append((y - centre) / spread, 1.0)
-        heights = self.heights.detach().cpu().double().numpy()
-        options = {"primal_feasibility_tolerance": HULL_TOLERANCE}
-        found = linprog(-heights, A_eq=equal, b_eq=right, method="highs", options=options)
-        return float(found.fun) if found.status == 0 else float("inf")
+        Returns
+        -------
+        LowerHull
+            Simplices over the targets and the function on them.
+
+        Raises
+        ------
+        ValueError
+            If d exceeds 3.
+        """
+        points, heights = self._numpy()
+        return LowerHull(points, -heights)
+
+    def _numpy(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return points and heights in double precision, for scipy."""
+        return self.points.cpu().double().numpy(), self.heights.cpu().double().numpy()
 
     def _best(self, x: Any) -> tuple[Tensor, Tensor]:
         """Return the best score and its index for each row."""
