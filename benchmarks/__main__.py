@@ -7,6 +7,7 @@ import sys
 
 BENCHMARKS = {
     "efficiency": "rms cell error over the statistical limit at equal samples, beside peers",
+    "exact": "seconds of exact solvers in the square and the cube, beside peers",
     "manifolds": "projection error, neighbours and dimension on four known manifolds",
 }
 ON_REQUEST = {

@@ -8,10 +8,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks import efficiency, full_run, manifolds, results
+from benchmarks import efficiency, exact, full_run, manifolds, results
 
 README = Path(__file__).parent / "README.md"
 NOT_YET = "*Not measured yet.*"
+WRITERS = {
+    "efficiency": efficiency.markdown,
+    "exact": exact.markdown,
+    "manifolds": manifolds.markdown,
+}
 
 
 def section(name: str, folder: Path) -> str:
@@ -20,8 +25,7 @@ def section(name: str, folder: Path) -> str:
     if not path.is_file():
         return NOT_YET
     record = results.read(path)
-    writers = {"efficiency": efficiency.markdown, "manifolds": manifolds.markdown}
-    table = writers.get(name, full_run.markdown)(record)
+    table = WRITERS.get(name, full_run.markdown)(record)
     return f"{_origin(record['machine'])}\n\n{table}"
 
 
