@@ -12,8 +12,18 @@ from pathlib import Path
 from typing import Any
 
 FOLDER = Path(__file__).parent / "results"
-PACKAGES = ("ot-latent", "torch", "numpy", "scipy", "numba", "POT", "ott-jax", "jax", "optax")
-PACKAGES += ("scikit-learn",)
+PACKAGES = [
+    "ot-latent",
+    "torch",
+    "numpy",
+    "scipy",
+    "numba",
+    "POT",
+    "ott-jax",
+    "jax",
+    "optax",
+    "scikit-learn",
+]
 
 
 def machine() -> dict[str, Any]:
