@@ -65,7 +65,7 @@ def growth(rows: Sequence[dict[str, Any]]) -> tuple[float, list[int]] | None:
 
 def _order(row: dict[str, Any]) -> tuple[Any, ...]:
     peer = PEERS.index(row["peer"])
-    return row["dim"], -KINDS.index(row["kind"]), row["n"], peer, row["threads"]
+    return row["dim"], KINDS.index(row["kind"]), row["n"], peer, row["threads"]
 
 
 def measured_table(rows: Sequence[dict[str, Any]]) -> str:

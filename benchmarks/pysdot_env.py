@@ -62,10 +62,12 @@ def fetch_petsc(home: Path) -> None:
     said = subprocess.run(plan, check=True, capture_output=True, text=True).stdout
     wanted = [line.split()[1] for line in said.splitlines() if line.startswith("Inst ")]
     wanted = [name for name in wanted if name not in NOT_NEEDED]
+    root = home / "petsc" / "root"
+    root.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as cache:
         subprocess.run(["apt-get", "download", "-q", *wanted], cwd=cache, check=True)
         for package in Path(cache).glob("*.deb"):
-            subprocess.run(["dpkg", "-x", package, home / "petsc" / "root"], check=True)
+            subprocess.run(["dpkg", "-x", package, root], check=True)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
