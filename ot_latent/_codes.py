@@ -11,7 +11,8 @@ import torch
 from ot_latent._random import Stream, generator
 from ot_latent._validation import DataError, check_array, check_finite, check_same_length
 from ot_latent.transport.measures import DiscreteMeasure
-from ot_latent.transport.sources import Source, default_source, source_from_dict
+from ot_latent.transport.source_kinds import source_from_dict
+from ot_latent.transport.sources import Source, default_source
 
 APART = 1e-3  # distance, in units of the codes' rms, of equal codes with different labels
 

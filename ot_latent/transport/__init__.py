@@ -10,23 +10,30 @@ from typing import TYPE_CHECKING
 from ot_latent._lazy import attach
 
 if TYPE_CHECKING:
+    from ot_latent.transport.domains import (
+        DensityFloorWarning as DensityFloorWarning,
+        GridDensity as GridDensity,
+        UniformPolytope as UniformPolytope,
+    )
     from ot_latent.transport.extension import ExtendedMap as ExtendedMap
     from ot_latent.transport.measures import (
         DiscreteMeasure as DiscreteMeasure,
         DuplicatePointsWarning as DuplicatePointsWarning,
     )
+    from ot_latent.transport.newton import DampedNewton as DampedNewton
     from ot_latent.transport.potential import BrenierPotential as BrenierPotential
+    from ot_latent.transport.power_diagram import Facets as Facets, PowerDiagram as PowerDiagram
     from ot_latent.transport.solution import (
         ConvergenceWarning as ConvergenceWarning,
         SemiDiscreteSolution as SemiDiscreteSolution,
         SolverError as SolverError,
         Status as Status,
     )
+    from ot_latent.transport.source_kinds import source_from_dict as source_from_dict
     from ot_latent.transport.sources import (
         Gaussian as Gaussian,
         UniformBall as UniformBall,
         UniformBox as UniformBox,
-        source_from_dict as source_from_dict,
     )
     from ot_latent.transport.stochastic import StochasticNewton as StochasticNewton
     from ot_latent.transport.triangulation import RegularTriangulation as RegularTriangulation
@@ -34,9 +41,13 @@ if TYPE_CHECKING:
 __getattr__, __dir__, __all__ = attach(
     __name__,
     {
+        "domains": ["DensityFloorWarning", "GridDensity", "UniformPolytope"],
+        "newton": ["DampedNewton"],
+        "power_diagram": ["Facets", "PowerDiagram"],
         "extension": ["ExtendedMap"],
         "measures": ["DiscreteMeasure", "DuplicatePointsWarning"],
-        "sources": ["Gaussian", "UniformBall", "UniformBox", "source_from_dict"],
+        "sources": ["Gaussian", "UniformBall", "UniformBox"],
+        "source_kinds": ["source_from_dict"],
         "potential": ["BrenierPotential"],
         "solution": ["ConvergenceWarning", "SemiDiscreteSolution", "SolverError", "Status"],
         "stochastic": ["StochasticNewton"],

@@ -312,37 +312,6 @@ class Gaussian(Source):
         return self._mean.numpy() + rng.standard_normal((n, self.dim)) @ self._factor.T
 
 
-def source_from_dict(description: dict[str, Any]) -> Source:
-    """Build the source that `Source.to_dict` described.
-
-    Parameters
-    ----------
-    description : dict
-        Key ``kind`` is "box", "ball" or "gaussian"; the others are its parameters.
-
-    Returns
-    -------
-    Source
-        The source.
-
-    Raises
-    ------
-    ValueError
-        If the kind is unknown.
-
-    Examples
-    --------
-    >>> source_from_dict(UniformBall(3, 2.0).to_dict())
-    UniformBall(d=3, radius=2.0)
-    """
-    kinds = {"box": UniformBox, "ball": UniformBall, "gaussian": Gaussian}
-    parameters = dict(description)
-    kind = parameters.pop("kind", None)
-    if kind not in kinds:
-        raise ValueError(f"source kind must be one of {sorted(kinds)}, got {kind!r}; choose one.")
-    return kinds[kind](**parameters)
-
-
 def default_source(kind: str, dim: int) -> Source:
     r"""Return the source of a name in a dimension, with codes of rms one in mind.
 

@@ -5,12 +5,12 @@ import torch
 from hypothesis import given, strategies as st
 
 from ot_latent._random import Stream
+from ot_latent.transport.source_kinds import source_from_dict
 from ot_latent.transport.sources import (
     Gaussian,
     UniformBall,
     UniformBox,
     default_source,
-    source_from_dict,
 )
 
 COVARIANCE = [[2.0, 0.5], [0.5, 1.0]]

@@ -1,0 +1,127 @@
+"""Compiled passes over the facets of all cells: which disagree with their neighbours, and splices.
+
+A facet between cells j and k is computed twice, once from each side. Where the two sides differ,
+one of the cells is still too large: a neighbour that should cut it was not among its guesses.
+"""
+
+from __future__ import annotations
+
+import numba as nb
+import numpy as np
+
+AGREE = 1e-9  # relative difference of a facet's two sides that rounding explains
+
+
+@nb.njit(cache=True, nogil=True)
+def disagreeing(offsets, neighbours, areas, scale):
+    """Return the cells with a facet that its other side lacks or sees in another size.
+
+    ``scale`` is the size of a typical facet: differences far below it are rounding.
+    """
+    count = len(offsets) - 1
+    wrong = np.zeros(count, np.bool_)
+    for j in range(count):
+        for q in range(offsets[j], offsets[j + 1]):
+            k = neighbours[q]
+            if k < 0:
+                continue
+            other = _total(offsets, neighbours, areas, k, j)
+            if abs(other - areas[q]) > AGREE * (areas[q] + other + scale):
+                wrong[j] = True
+                wrong[k] = True
+    return np.flatnonzero(wrong)
+
+
+@nb.njit(cache=True, nogil=True)
+def both_ways(offsets, neighbours):
+    """Return the graph (indptr, indices) that joins j and k if either has the other as a facet."""
+    count = len(offsets) - 1
+    degree = np.zeros(count, np.int64)
+    for j in range(count):
+        for q in range(offsets[j], offsets[j + 1]):
+            k = neighbours[q]
+            if k >= 0 and not _lists(offsets[j], q, neighbours, k):
+                degree[j] += 1
+                degree[k] += not _lists(offsets[k], offsets[k + 1], neighbours, j)
+    indptr = np.zeros(count + 1, np.int64)
+    for j in range(count):
+        indptr[j + 1] = indptr[j] + degree[j]
+    indices, fill = np.empty(indptr[-1], np.int32), indptr[:-1].copy()
+    for j in range(count):
+        for q in range(offsets[j], offsets[j + 1]):
+            k = neighbours[q]
+            if k < 0 or _lists(offsets[j], q, neighbours, k):
+                continue  # a side of the domain, or a facet that rounding has split
+            indices[fill[j]] = k
+            fill[j] += 1
+            if not _lists(offsets[k], offsets[k + 1], neighbours, j):
+                indices[fill[k]] = j
+                fill[k] += 1
+    return indptr, indices
+
+
+@nb.njit(cache=True, nogil=True)
+def _lists(begin, end, neighbours, k):
+    """Tell whether ``k`` stands in a part of the list."""
+    for q in range(begin, end):
+        if neighbours[q] == k:
+            return True
+    return False
+
+
+@nb.njit(cache=True, nogil=True)
+def _total(offsets, neighbours, values, j, k):
+    """Return the sum of the values at cell j's facets with k."""
+    total = 0.0
+    for q in range(offsets[j], offsets[j + 1]):
+        if neighbours[q] == k:
+            total += values[q]
+    return total
+
+
+@nb.njit(cache=True, nogil=True)
+def facet_weights(offsets, neighbours, measures, points):
+    """Return the Laplacian of the cell graph in CSR form, each facet the mean of its two sides."""
+    indptr, indices = both_ways(offsets, neighbours)
+    count = len(offsets) - 1
+    starts = indptr + np.arange(count + 1)
+    columns, data = np.empty(starts[-1], np.int32), np.zeros(starts[-1])
+    for j in range(count):
+        begin = starts[j]
+        columns[begin] = j
+        for q in range(indptr[j], indptr[j + 1]):
+            k, square = indices[q], 0.0
+            for i in range(points.shape[1]):
+                square += (points[j, i] - points[k, i]) ** 2
+            total = _total(offsets, neighbours, measures, j, k)
+            total += _total(offsets, neighbours, measures, k, j)
+            weight = total / 2 / np.sqrt(square)
+            columns[begin + 1 + q - indptr[j]] = k
+            data[begin + 1 + q - indptr[j]] = -weight
+            data[begin] += weight
+    return starts, columns, data
+
+
+@nb.njit(cache=True, nogil=True)
+def splice(offsets, values, rows, sizes, new):
+    """Replace the entries of some cells in an array that holds all cells end to end."""
+    count = len(offsets) - 1
+    length = np.empty(count, np.int64)
+    source = np.full(count, -1)
+    begin = 0
+    for j in range(count):
+        length[j] = offsets[j + 1] - offsets[j]
+    for r in range(len(rows)):
+        source[rows[r]] = begin
+        length[rows[r]] = sizes[r]
+        begin += sizes[r]
+    out = np.empty((length.sum(), values.shape[1]), values.dtype)
+    fill = 0
+    for j in range(count):
+        for i in range(length[j]):
+            if source[j] >= 0:
+                out[fill] = new[source[j] + i]
+            else:
+                out[fill] = values[offsets[j] + i]
+            fill += 1
+    return out

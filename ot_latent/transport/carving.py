@@ -1,0 +1,277 @@
+"""Power cells of one set of sites for changing heights: what `PowerDiagram` and `DampedNewton` share.
+
+Sites are sorted along a space-filling curve, so that neighbours lie close in memory, and brought
+to unit scale by powers of two, which rounds nothing. The kernels cut every cell out of the domain
+by guessed neighbours. Such cells can only be too large; so they are all exact if, and only if,
+their volumes add up to that of the domain. Where they do not, the kernels look every corner up
+in a tree over all sites.
+"""
+
+from __future__ import annotations
+
+import math
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from ot_latent._validation import DataError
+from ot_latent.transport.cells import Cells, Frame, Graph, RawCells
+from ot_latent.transport.domains import UniformPolytope, half_spaces
+from ot_latent.transport.sources import Source
+
+if TYPE_CHECKING:
+    from ot_latent.transport.plane import PlaneEngine
+    from ot_latent.transport.space import SpaceEngine
+
+OVERLAP = 1e-12  # share of the domain that guessed cells may cover twice and count as exact
+GUESSED_NEIGHBOURS = {2: 8, 3: 16}
+REPAIRS = 4  # rounds of repair, the last of which looks every corner up in a tree
+ROWS_PER_THREAD = 2_000  # fewer cells than this are not worth a second thread
+CURVE_BITS = 20  # cells per axis of the space-filling curve: 2^20
+
+
+class Carver:
+    """Cut the power cells of fixed sites for given heights.
+
+    Parameters
+    ----------
+    source : UniformBox, UniformPolytope or GridDensity
+        Source of dimension 2 or 3.
+    points : ndarray of shape (N, d), float64
+        Distinct sites.
+
+    Attributes
+    ----------
+    order : ndarray of shape (N,)
+        Position of the caller's site in every array of this object: sorted[i] = given[order[i]].
+    points : ndarray of shape (N, d)
+        Sites in this order.
+    """
+
+    def __init__(self, source: Source, points: np.ndarray) -> None:
+        corners, self.volume = domain_of(source)
+        self.dim = points.shape[1]
+        if source.dim != self.dim:
+            raise DataError(
+                f"source and sites must have one dimension, got {source.dim} and {self.dim}; "
+                "build the source with the sites' dimension."
+            )
+        low, high = corners.min(axis=0), corners.max(axis=0)
+        size = _power_of_two(float(np.ptp(points, axis=0).max())) if len(points) > 1 else 1.0
+        self.frame = Frame(
+            (low + high) / 2,
+            _power_of_two(float((high - low).max())),
+            (points.max(axis=0) + points.min(axis=0)) / 2,
+            size,
+        )
+        unit = (points - self.frame.mean) / size
+        self.order = curve_order(unit)
+        self.points = points[self.order]
+        self.sites = np.ascontiguousarray(unit[self.order])
+        self.tilt = self.sites @ (size * self.frame.centre)
+        self.source = source
+        self.all_rows = np.arange(len(points))
+        self.unit_volume = self.volume / self.frame.radius**self.dim
+        self.engine = _engine((corners - self.frame.centre) / self.frame.radius)
+
+    def guess(self, points: np.ndarray | None = None) -> Graph:
+        """Return the graph of nearest neighbours as a guess of the adjacency.
+
+        Parameters
+        ----------
+        points : ndarray of shape (N, d), optional
+            Where to look for them; by default at the sites.
+
+        Returns
+        -------
+        tuple of ndarray
+            indptr and indices of a symmetric graph.
+        """
+        from scipy.sparse import csr_array
+        from scipy.spatial import cKDTree
+
+        points = self.sites if points is None else points
+        count = len(points)
+        k = min(GUESSED_NEIGHBOURS[self.dim] + 1, count)
+        found = cKDTree(points).query(points, k)[1].reshape(count, k)
+        entries = np.ones(found.size, dtype=np.int8), found.ravel(), np.arange(count + 1) * k
+        graph = csr_array(entries, shape=(count, count))
+        graph = (graph + graph.T).tocsr()
+        return graph.indptr, graph.indices
+
+    def cells(self, heights: np.ndarray, guess: Graph | None = None) -> Cells:
+        """Return the exact cells for heights given in the order of this object.
+
+        Parameters
+        ----------
+        heights : ndarray of shape (N,)
+            Heights h_j of the sites.
+        guess : tuple of ndarray, optional
+            Guess of the adjacency; a good one saves time and changes nothing else.
+
+        Returns
+        -------
+        Cells
+            The cells.
+        """
+        unit = (heights + self.tilt) / (self.frame.radius * self.frame.size)
+        unit = np.ascontiguousarray(unit - unit.mean())
+        graph = self.guess() if guess is None else guess
+        raw = self._carve(self.all_rows, unit, graph)
+        for attempt in range(REPAIRS):
+            if raw.volumes.sum() <= self.unit_volume * (1 + OVERLAP):
+                return self._in_units(raw)
+            raw = self._repaired(raw, unit, last=attempt == REPAIRS - 1)
+        return self._in_units(raw)
+
+    def _repaired(self, raw: RawCells, heights: np.ndarray, last: bool) -> RawCells:
+        """Carve the cells again that disagree with a neighbour; at last, all with certainty."""
+        from ot_latent.kernels.cell_graph import both_ways, disagreeing, splice
+
+        offsets = _offsets(raw.sizes)
+        graph = both_ways(offsets, raw.neighbours)
+        typical = raw.areas.mean()
+        rows = disagreeing(offsets, raw.neighbours, raw.areas, typical)
+        if last or 2 * len(rows) > len(raw.sizes):
+            return self._carve(self.all_rows, heights, graph, certify=last)
+        new = self._carve(rows, heights, graph)
+        flat = {
+            name: splice(
+                offsets,
+                _as_table(getattr(raw, name)),
+                rows,
+                new.sizes,
+                _as_table(getattr(new, name)),
+            )
+            for name in ("neighbours", "areas", "corners")
+        }
+        per_cell = {}
+        for name in ("sizes", "volumes", "centroids", "seconds"):
+            per_cell[name] = getattr(raw, name)
+            per_cell[name][rows] = getattr(new, name)
+        return RawCells(
+            **per_cell,
+            neighbours=flat["neighbours"][:, 0],
+            areas=flat["areas"][:, 0],
+            corners=flat["corners"],
+        )
+
+    def _carve(
+        self, rows: np.ndarray, heights: np.ndarray, guess: Graph, certify: bool = False
+    ) -> RawCells:
+        """Carve some cells, shared among threads."""
+        from ot_latent.kernels.site_tree import build_tree, no_tree
+
+        tree = build_tree(self.sites, heights) if certify else no_tree(self.dim)
+        graph = (np.asarray(guess[0], dtype=np.int64), np.asarray(guess[1], dtype=np.int32))
+        threads = torch.get_num_threads() if len(rows) >= ROWS_PER_THREAD else 1
+
+        def work(part: np.ndarray) -> RawCells:
+            return self.engine.carve(part, self.sites, heights, graph, tree, certify)
+
+        if threads == 1:
+            return work(rows)
+        with ThreadPoolExecutor(threads) as pool:
+            parts = list(pool.map(work, np.array_split(rows, 4 * threads)))
+        return RawCells(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
+
+    def _in_units(self, raw: RawCells) -> Cells:
+        """Return cells in the units of the source."""
+        centre, radius, d = self.frame.centre, self.frame.radius, self.dim
+        volumes, areas = raw.volumes * radius**d, raw.areas * radius ** (d - 1)
+        return Cells(
+            volumes=volumes,
+            masses=volumes / self.volume,
+            seconds=raw.seconds * (radius ** (d + 2) / self.volume),
+            centroids=centre + radius * raw.centroids,
+            offsets=_offsets(raw.sizes),
+            neighbours=raw.neighbours,
+            areas=areas,
+            measures=areas / self.volume,
+            corners=centre + radius * raw.corners if d == 2 else None,
+        )
+
+
+def _offsets(sizes: np.ndarray) -> np.ndarray:
+    """Return where each cell begins, with the end of the last."""
+    return np.concatenate([[0], np.cumsum(sizes)])
+
+
+def _as_table(values: np.ndarray) -> np.ndarray:
+    """Return a vector as a table of one column."""
+    return values[:, None] if values.ndim == 1 else values
+
+
+def _engine(corners: np.ndarray) -> PlaneEngine | SpaceEngine:
+    """Return what carves in a dimension; compiled code is imported on first use."""
+    if corners.shape[1] == 2:
+        from ot_latent.transport.plane import PlaneEngine
+
+        return PlaneEngine(corners)
+    from ot_latent.transport.space import SpaceEngine
+
+    return SpaceEngine(corners)
+
+
+def domain_of(source: Source) -> tuple[np.ndarray, float]:
+    """Return the corners of a source's domain, and its volume.
+
+    Parameters
+    ----------
+    source : Source
+        A box, polytope or grid of dimension 2 or 3.
+
+    Returns
+    -------
+    corners : ndarray of shape (v, d)
+        Corners.
+    volume : float
+        Lebesgue volume.
+
+    Raises
+    ------
+    DataError
+        If the source has no bounded polytope as its domain, or another dimension.
+    """
+    if source.dim not in (2, 3):
+        raise DataError(
+            f"source must have dimension 2 or 3 for a power diagram, got {source.dim}; use "
+            "DampedNewton in one dimension and StochasticNewton above three."
+        )
+    if isinstance(source, UniformPolytope):
+        return source.vertices, source.volume
+    _, ends = half_spaces(source)
+    high, low = ends[: source.dim], -ends[source.dim :]
+    grid = np.stack(np.meshgrid(*([[0, 1]] * source.dim), indexing="ij"), axis=-1)
+    return low + grid.reshape(-1, source.dim) * (high - low), float(np.prod(high - low))
+
+
+def curve_order(points: np.ndarray) -> np.ndarray:
+    """Return the order of points along the Z-shaped curve of Morton.
+
+    Parameters
+    ----------
+    points : ndarray of shape (N, d)
+        Points, d <= 3.
+
+    Returns
+    -------
+    ndarray of shape (N,), int64
+        A permutation that puts points that are close in space mostly close in the list.
+    """
+    low, spread = points.min(axis=0), np.ptp(points, axis=0).max()
+    cells = ((points - low) / (spread or 1.0) * (2**CURVE_BITS - 1)).astype(np.uint64)
+    key = np.zeros(len(points), dtype=np.uint64)
+    d = points.shape[1]
+    for bit in range(CURVE_BITS):
+        for axis in range(d):
+            one = (cells[:, axis] >> np.uint64(bit)) & np.uint64(1)
+            key |= one << np.uint64(bit * d + axis)
+    return np.argsort(key, kind="stable")
+
+
+def _power_of_two(value: float) -> float:
+    """Return the power of two nearest to a positive number in logarithm."""
+    return 2.0 ** round(math.log2(value)) if value > 0 else 1.0

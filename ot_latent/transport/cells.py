@@ -1,0 +1,101 @@
+"""What carving a power diagram yields: masses, centroids and facets of all cells, as plain arrays."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
+
+Graph = tuple[np.ndarray, np.ndarray]  # indptr, indices
+
+
+class RawCells(NamedTuple):
+    """What a kernel returns for some cells, in the units of a `Frame`.
+
+    Attributes
+    ----------
+    sizes : ndarray of shape (m,)
+        Number of facets of each cell; the three arrays below hold them end to end.
+    neighbours, areas, corners : ndarray of shape (F,), (F,), (F, 2) or (F, 0)
+        As in `Cells`.
+    volumes, centroids, seconds : ndarray of shape (m,), (m, d), (m,)
+        Lebesgue volume, centroid, and second moment about it.
+    """
+
+    sizes: np.ndarray
+    neighbours: np.ndarray
+    areas: np.ndarray
+    corners: np.ndarray
+    volumes: np.ndarray
+    centroids: np.ndarray
+    seconds: np.ndarray
+
+
+class Cells(NamedTuple):
+    """All cells of one diagram, in the order and units of a `Carver`.
+
+    Attributes
+    ----------
+    volumes, masses, seconds : ndarray of shape (N,)
+        Lebesgue volume, probability, second moment of the probability about the centroid.
+    centroids : ndarray of shape (N, d)
+        Means of the probability; nan where a cell is empty.
+    offsets : ndarray of shape (N + 1,)
+        Facets of cell j are ``offsets[j] : offsets[j + 1]`` in the arrays below.
+    neighbours : ndarray of shape (F,)
+        Site across the facet, or -1 - f for facet f of the domain.
+    areas, measures : ndarray of shape (F,)
+        Lebesgue measure of the facets, and integral of the density over them.
+    corners : ndarray of shape (F, 2) or None
+        In the plane, the corner at which edge f begins; edges run counter-clockwise.
+    """
+
+    volumes: np.ndarray
+    masses: np.ndarray
+    seconds: np.ndarray
+    centroids: np.ndarray
+    offsets: np.ndarray
+    neighbours: np.ndarray
+    areas: np.ndarray
+    measures: np.ndarray
+    corners: np.ndarray | None
+
+    def graph(self) -> Graph:
+        """Return the adjacency as (indptr, indices), domain facets left out."""
+        from ot_latent.kernels.cell_graph import both_ways
+
+        return both_ways(self.offsets, self.neighbours)
+
+    def laplacian(self, points: np.ndarray) -> csr_array:
+        """Return the derivative of the masses by the heights.
+
+        Parameters
+        ----------
+        points : ndarray of shape (N, d)
+            Sites, in the order of the cells.
+
+        Returns
+        -------
+        csr_array of shape (N, N)
+            Symmetric: each facet counts with the mean of its two sides.
+        """
+        from scipy.sparse import csr_array
+
+        from ot_latent.kernels.cell_graph import facet_weights
+
+        indptr, indices, data = facet_weights(self.offsets, self.neighbours, self.measures, points)
+        return csr_array((data, indices, indptr), shape=(len(points), len(points)))
+
+
+@dataclass(frozen=True)
+class Frame:
+    """Units of the kernels: source x = centre + radius x', site y = mean + size y'."""
+
+    centre: np.ndarray
+    radius: float
+    mean: np.ndarray
+    size: float
