@@ -123,6 +123,12 @@ def markdown(record: dict[str, Any]) -> str:
         parts.append(
             f"Our CPU seconds in the square, uniform sites, grow like N^{found[0]:.2f} (N = {sizes})."
         )
+    parts += [
+        f"The first small solves of a process in {row['dim']}-D: {row['prepare_s']:.1f} s with "
+        f"imports and compiled code read from the cache, {row['cold_s']:.0f} s on a new machine."
+        for row in sorted(rows, key=_order)
+        if row.get("cold_s") is not None and row["kind"] == GROWTH_KIND and row["threads"] == 1
+    ]
     return "\n\n".join(parts)
 
 

@@ -18,6 +18,7 @@ from benchmarks.exact_problems import ExactProblem
 PEERS = ("ours", "pysdot", "pysdot-petsc", "qhull")
 REPEATS = 3
 SHORT = 60.0  # seconds: a run that takes longer is not repeated
+WITH_COLD = 1_000  # sites up to which one more run compiles everything anew
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 MEASURED = ("wall_s", "cpu_s", "peak_mb", "prepare_s", "load")
 
@@ -42,6 +43,7 @@ class Row:
     judged: float | None = None
     peak_mb: float | None = None
     prepare_s: float | None = None
+    cold_s: float | None = None
     load: float | None = None
     runs: int = 0
     status: str | None = None
@@ -122,6 +124,10 @@ def measure(
             runs.append(json.loads(figures.read_text()))
         _fill(row, runs)
         row.judged = _judged(peer, home, [sites, heights, figures], timeout)
+        if peer == "ours" and problem.n <= WITH_COLD:
+            call.variables["NUMBA_CACHE_DIR"] = str(Path(folder) / "numba")
+            call.run([task, sites, heights, figures], timeout)
+            row.cold_s = round(json.loads(figures.read_text())["prepare_s"], 2)
     return row
 
 

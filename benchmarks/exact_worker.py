@@ -26,6 +26,9 @@ def ours(dim: int) -> Solve:
     from ot_latent.transport import DampedNewton, DiscreteMeasure, UniformBox
 
     source, solver = UniformBox.unit(dim), DampedNewton(tolerance=TOLERANCE)
+    small = DiscreteMeasure.uniform(np.random.default_rng(1).random((WARM_UP, dim)))
+    for method in ("multigrid", "cg"):  # what large problems will import
+        DampedNewton(tolerance=TOLERANCE, linear_solver=method).solve(source, small)
 
     def solve(points: np.ndarray) -> tuple[np.ndarray, dict[str, Any]]:
         found = solver.solve(source, DiscreteMeasure.uniform(points))
