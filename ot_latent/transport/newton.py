@@ -22,7 +22,7 @@ from ot_latent.transport.solution import SemiDiscreteSolution, Status, conclude
 from ot_latent.transport.sources import Source
 from ot_latent.transport.warm_start import scaled_image
 
-SMALLEST_STEP = 2.0**-24
+SMALLEST_STEP = 2.0**-40  # the first step of clusters a millionth as wide as their distance
 LOOSEST = 0.01  # relative residual of the linear solve while far from the solution
 
 
@@ -158,21 +158,7 @@ class DampedNewton:
         ConvergenceWarning
             If the tolerance was not met: MAX_STEPS, STALLED or INTERRUPTED.
         """
-        if target.dim > 3:
-            raise DataError(
-                f"target must have dimension 1, 2 or 3 for DampedNewton, got {target.dim}; use "
-                "StochasticNewton, which works in any dimension."
-            )
-        if source.dim != target.dim:
-            raise DataError(
-                f"source and target must have one dimension, got {source.dim} and {target.dim}; "
-                "build the source with the target's dimension."
-            )
-        if len(target) < 2:
-            raise DataError(
-                "target must have at least two distinct points, got one; all noise goes there, so "
-                "there is nothing to solve."
-            )
+        _check(source, target, state)
         if target.dim == 1:
             return conclude(solve_line(source, target, self.tolerance))
         state = (
@@ -301,6 +287,30 @@ class DampedNewton:
             state=state,
             centroids=diagram.centroids,
             within_scale=math.sqrt(spread / d),
+        )
+
+
+def _check(source: Source, target: DiscreteMeasure, state: DampedNewtonState | None) -> None:
+    """Refuse what does not fit together."""
+    if target.dim > 3:
+        raise DataError(
+            f"target must have dimension 1, 2 or 3 for DampedNewton, got {target.dim}; use "
+            "StochasticNewton, which works in any dimension."
+        )
+    if source.dim != target.dim:
+        raise DataError(
+            f"source and target must have one dimension, got {source.dim} and {target.dim}; "
+            "build the source with the target's dimension."
+        )
+    if len(target) < 2:
+        raise DataError(
+            "target must have at least two distinct points, got one; all noise goes there, so "
+            "there is nothing to solve."
+        )
+    if state is not None and len(state.weights) != len(target):
+        raise DataError(
+            f"state must come from a solve with {len(target)} targets, got one with "
+            f"{len(state.weights)}; start without state."
         )
 
 

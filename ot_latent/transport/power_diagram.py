@@ -18,6 +18,8 @@ from ot_latent.transport.sources import Source
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
+TWICE = 1e-9  # share of the domain that no exact cells cover twice
+
 
 class Facets(NamedTuple):
     """Common facets of neighbouring cells.
@@ -52,7 +54,8 @@ class PowerDiagram:
     source : UniformBox, UniformPolytope or GridDensity
         Source of dimension 2 or 3.
     potential : BrenierPotential
-        Sites and heights; sites need not lie in the domain, and cells may be empty.
+        Sites and heights; sites need not lie in the domain, and cells may be empty. Of equal
+        sites the highest has the cell, of equal heights the first.
     neighbours : tuple of ndarray, optional
         A guess of the adjacency, such as `neighbours` of an earlier diagram. It saves time and
         changes nothing else.
@@ -99,7 +102,11 @@ class PowerDiagram:
         carver = Carver(source, potential.points.detach().cpu().double().numpy())
         heights = potential.heights.detach().cpu().double().numpy()[carver.order]
         guess = None if neighbours is None else _renumbered(neighbours, carver.order)
-        self._set(source, potential, carver, carver.cells(heights, guess))
+        cells = carver.cells(heights, guess)
+        if cells.volumes.sum() > (1 + TWICE) * carver.volume:  # equal sites of equal height
+            heights[_later_twins(carver, heights)] -= carver.frame.radius * carver.frame.size
+            cells = carver.cells(heights, guess)
+        self._set(source, potential, carver, cells)
 
     @classmethod
     def _of(
@@ -232,6 +239,33 @@ class PowerDiagram:
         across[inside] = self._carver.order[across[inside]]
         return self._cells.corners[rows], offsets, across
 
+    def polyhedron(self, j: int) -> list[tuple[np.ndarray, int]]:
+        """Return one cell of a diagram in space, for drawing.
+
+        Parameters
+        ----------
+        j : int
+            Which cell.
+
+        Returns
+        -------
+        list of (ndarray of shape (m, 3), int)
+            For each facet its corners in order, and the cell across or -1 - f for side f of the
+            domain; empty where the cell is.
+
+        Raises
+        ------
+        ValueError
+            In the plane.
+        """
+        if self._cells.corners is not None:
+            raise ValueError(
+                "polyhedron must be asked of a diagram in space, got one in the plane; use "
+                "polygons()."
+            )
+        facets = self._carver.polyhedron(self._cells, int(self._inverse[j]), self._sorted_heights())
+        return facets
+
     @cached_property
     def _sides(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """Every facet from both of its sides: cells, measure, area, the two sides made equal."""
@@ -251,6 +285,13 @@ class PowerDiagram:
     def _given(self, values: np.ndarray) -> Tensor:
         """Return rows in the caller's order."""
         return torch.from_numpy(values[self._inverse])
+
+
+def _later_twins(carver: Carver, heights: np.ndarray) -> np.ndarray:
+    """Return the sites that equal another one of the same height and smaller index."""
+    rows = np.column_stack([carver.points, heights])
+    order = np.lexsort((carver.order, *rows.T))
+    return order[1:][(np.diff(rows[order], axis=0) == 0).all(axis=1)]
 
 
 def _renumbered(graph: Graph, order: np.ndarray) -> Graph:
