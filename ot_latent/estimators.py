@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -14,16 +13,13 @@ from torch import Tensor
 from ot_latent._codes import as_source, carriers, check_codes, resolve_device, standardised
 from ot_latent._portable import Portable
 from ot_latent._random import BLOCK_ROWS, seed_from
+from ot_latent._solvers import Callback, check_solver, chosen, solve
 from ot_latent._validation import check_array, check_positive
 from ot_latent.kernels.dispatch import nearest
 from ot_latent.transport.draws import draw_cells
 from ot_latent.transport.extension import ExtendedMap, check_kind, in_blocks
 from ot_latent.transport.measures import DiscreteMeasure
 from ot_latent.transport.sources import Source
-from ot_latent.transport.stochastic import StochasticNewton
-
-Callback = Callable[[dict[str, Any]], bool | None]
-SOLVERS = ("auto", "exact", "sampled", "pot")
 
 
 class OTSampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Portable):
@@ -37,18 +33,19 @@ class OTSampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Portable):
     ----------
     source : {"box", "ball", "gaussian"} or Source, default="box"
         Noise: uniform on [-1, 1]^d, uniform on a ball, standard normal, or your own.
-    solver : {"auto", "sampled", "pot", "exact"}, default="auto"
-        ``"sampled"`` is `transport.StochasticNewton`, the choice of ``"auto"`` in every
-        dimension; ``"pot"`` is `ot.semidiscrete` of POT, a second opinion; ``"exact"`` is not
-        available in this version.
-    tolerance : float, default=0.1
-        Rms relative error of the cell masses at which the solver stops; None means 0.1.
+    solver : {"auto", "exact", "sampled", "pot"}, default="auto"
+        ``"exact"`` is `transport.DampedNewton`, for at most three dimensions and noise on a box, a
+        polytope or a grid; ``"sampled"`` is `transport.StochasticNewton`, for all. ``"auto"`` is
+        exact where that is possible. ``"pot"`` is `ot.semidiscrete` of POT, a second opinion.
+    tolerance : float, optional
+        Error of the cell masses at which the solver stops: the largest relative one for the exact
+        solver (default 1e-6), the rms relative one for the others (default 0.1).
     extension : {"affine", "noise", "none"}, default="affine"
         Local law of a cell; ``"none"`` returns the codes themselves.
     neighbours, anchor, spread : int, float, float
         k, a and b of `transport.ExtendedMap`.
     max_samples : int, optional
-        Largest number of noise samples that the solver may draw.
+        Largest number of noise samples that a sampled solver may draw.
     memory_budget : int or str, optional
         Working memory of scores, such as "2GB".
     device : str, default="cpu"
@@ -97,7 +94,7 @@ class OTSampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Portable):
         source: str | Source = "box",
         *,
         solver: str = "auto",
-        tolerance: float | None = 0.1,
+        tolerance: float | None = None,
         extension: str = "affine",
         neighbours: int = 30,
         anchor: float = 0.5,
@@ -141,7 +138,8 @@ class OTSampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Portable):
             Called with a dictionary: stage ("transport", "extension"), progress in [0, 1], state (to
             continue from, or None) and numbers. Returning True stops the solver.
         state : object, optional
-            State of an interrupted solve, which continues bit for bit.
+            State of an interrupted solve, which continues bit for bit. The exact solver takes
+            seconds: it hands out None, and starts again.
 
         Returns
         -------
@@ -156,7 +154,7 @@ class OTSampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Portable):
             If a parameter cannot be what it is.
         """
         Z = check_codes(self, Z, reset=True)
-        self.check_parameters()
+        self.check_parameters(Z.shape[1])
         self.seed_ = seed_from(self.random_state)
         self.source_ = as_source(self.source, Z.shape[1])
         codes = standardised(Z, y, sample_weight, device=resolve_device(self.device))
@@ -192,13 +190,18 @@ class OTSampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Portable):
             self.tolerance = tolerance
         u = self.transport_.potential
         target = DiscreteMeasure(u.points, self.weights_)
-        self.check_parameters()
+        self.check_parameters(u.dim)
         self._solve(target, heights=u.heights, callback=callback, state=state)
         self._finish(callback)
         return self
 
-    def check_parameters(self) -> OTSampler:
+    def check_parameters(self, dim: int | None = None) -> OTSampler:
         """Refuse parameters that cannot be what they are, before anything is computed.
+
+        Parameters
+        ----------
+        dim : int, optional
+            Dimension of the codes, where it is known: not every solver serves every dimension.
 
         Returns
         -------
@@ -208,17 +211,11 @@ class OTSampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Portable):
         Raises
         ------
         ValueError
-            If a parameter is unknown, out of range, or not available in this version.
+            If a parameter is unknown or out of range, or the solver cannot serve the source.
         """
-        if self.solver not in SOLVERS:
-            raise ValueError(
-                f"solver must be one of {', '.join(SOLVERS)}, got {self.solver!r}; pass 'auto'."
-            )
-        if self.solver == "exact":
-            raise ValueError(
-                "solver must be 'auto', 'sampled' or 'pot', got 'exact', which is not available "
-                "in this version; use 'sampled'."
-            )
+        check_solver(self.solver)
+        if dim is not None:
+            chosen(self.solver, as_source(self.source, dim))
         check_kind(self.extension)
         resolve_device(self.device)
         check_positive(self.neighbours, "neighbours", integer=True)
@@ -227,33 +224,20 @@ class OTSampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Portable):
         return self
 
     def _solve(
-        self,
-        target: DiscreteMeasure,
-        *,
-        heights: Tensor | None = None,
-        callback: Callback | None = None,
-        state: Any = None,
+        self, target: DiscreteMeasure, *, heights: Tensor | None = None, **told: Any
     ) -> None:
         """Run the solver and keep its result."""
-        options: dict[str, Any] = {
-            "tolerance": 0.1 if self.tolerance is None else self.tolerance,
-            "seed": self.seed_,
-        }
-        optional = {"max_samples": self.max_samples, "memory_budget": self.memory_budget}
-        options |= {key: value for key, value in optional.items() if value is not None}
-        if self.solver == "pot":
-            from ot_latent.transport.pot import PotSolver
-
-            self.transport_ = PotSolver(**options).solve(self.source_, target)
-        else:
-            solver = StochasticNewton(**options)
-            told = callback and _told(callback, solver.planned_samples(len(target)))
-            self.transport_ = solver.solve(
-                self.source_, target, initial_heights=heights, state=state, callback=told
-            )
-        if callback is not None:
-            numbers = {"mass_error": self.transport_.mass_error, "state": self.transport_.state}
-            callback({"stage": "transport", "progress": 1.0, **numbers})
+        self.transport_ = solve(
+            self.solver,
+            self.source_,
+            target,
+            tolerance=self.tolerance,
+            seed=self.seed_,
+            heights=heights,
+            max_samples=self.max_samples,
+            memory_budget=self.memory_budget,
+            **told,
+        )
 
     def _finish(self, callback: Callback | None) -> None:
         """Build the extended map of the solution."""
@@ -387,14 +371,3 @@ class OTSampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Portable):
             )
         x = torch.from_numpy(array.astype(np.float64))
         return x.to(self.transport_.potential.points)
-
-
-def _told(callback: Callback, planned: int) -> Callable[[Any], bool | None]:
-    """Return the solver's callback that turns its state into an event."""
-
-    def tell(state: Any) -> bool | None:
-        progress = min(0.99, state.samples / max(planned, 1))
-        event = {"stage": "transport", "progress": progress, "samples": state.samples}
-        return callback(event | {"state": state})
-
-    return tell

@@ -193,7 +193,8 @@ class LatentGenerator(FittedGenerator):
         """
         tell = callback or (lambda event: None)
         state = state or {}
-        sampler = self._new_sampler().check_parameters()
+        own = self.encoder is not None  # then only the codes tell their dimension
+        sampler = self._new_sampler().check_parameters(None if own else self.latent_dim)
         labels = None if y is None else check_labels(y, len(X))
         self.seed_ = seed_from(self.random_state)
         self.history_: list[dict[str, Any]] = []

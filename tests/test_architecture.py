@@ -32,7 +32,7 @@ FLOORS = [
     {"transport.extension", "transport.parts", "transport.pot", "transport.verdict"}
     | {"transport.power_diagram"},
     {"transport.newton", "transport.stochastic"},
-    {"_codes", "atlas", "coders", "features", "transport.draws"},
+    {"_codes", "_solvers", "atlas", "coders", "features", "transport.draws"},
     {"_portable"},
     {"estimators"},
     {"baselines"},

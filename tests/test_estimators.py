@@ -1,6 +1,7 @@
 """`OTSampler`: scikit-learn's contract, rows that do not see each other, labels, masses, files."""
 
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,9 +14,10 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from ot_latent._validation import DataError
 from ot_latent.estimators import OTSampler
+from ot_latent.transport import GridDensity, PowerDiagram, UniformPolytope
 from ot_latent.transport.measures import DuplicatePointsWarning
-from ot_latent.transport.solution import ConvergenceWarning, Status
-from ot_latent.transport.sources import Gaussian, UniformBox
+from ot_latent.transport.solution import ConvergenceWarning, SolverError, Status
+from ot_latent.transport.sources import Gaussian, UniformBall, UniformBox
 
 
 def mixture(n=400, d=6, modes=3, seed=0):
@@ -205,6 +207,129 @@ def test_other_sources(source):
     assert sampler.sample(10, random_state=0).shape == (10, 6)
 
 
+# -- the exact solver ------------------------------------------------------------------------------
+
+FLAT = [1, 2]
+
+
+def low_dimensional(dim, n=300, dtype=np.float64):
+    """Codes in clusters, and their labels."""
+    Z, y = mixture(n, dim)
+    return Z.astype(dtype), y
+
+
+@pytest.mark.parametrize("dim", FLAT)
+def test_up_to_three_dimensions_are_solved_exactly(dim):
+    Z, y = low_dimensional(dim)
+    sampler = OTSampler(random_state=0).fit(Z, y)
+    found = sampler.transport_
+    assert (found.solver, found.error_norm, found.tolerance) == (
+        "DampedNewton",
+        "max relative",
+        1e-6,
+    )
+    assert found.status is Status.CONVERGED
+    assert found.mass_error <= 1e-6
+    assert sampler.sample(9, random_state=1, label=2).shape == (9, dim)
+    # the noise of a code is the centroid of its cell, and goes back to the code
+    there = OTSampler(extension="none").fit(Z)
+    np.testing.assert_allclose(there.inverse_transform(there.transform(Z)), Z, atol=1e-5)
+
+
+def test_other_dimensions_and_tolerances_keep_their_solver():
+    six = OTSampler(max_samples=20_000, tolerance=0.4).fit(mixture(60)[0])
+    assert six.transport_.solver == "StochasticNewton"
+    sampled = OTSampler(solver="sampled", tolerance=0.5).fit(low_dimensional(2, 60)[0])
+    assert (sampled.transport_.solver, sampled.transport_.tolerance) == ("StochasticNewton", 0.5)
+    rough = OTSampler(tolerance=0.5).fit(low_dimensional(2, 60)[0])
+    assert (rough.transport_.solver, rough.transport_.tolerance) == ("DampedNewton", 0.5)
+    with pytest.warns(DuplicatePointsWarning):
+        same = OTSampler().fit(np.ones((4, 2)))
+    assert same.transport_.status is Status.CONVERGED  # one code takes all noise
+
+
+SOURCES = [
+    (UniformBox([0, 0], [3, 1]), "DampedNewton"),
+    (UniformPolytope([[-1, 0], [0, -1], [1, 1]], [0, 0, 1]), "DampedNewton"),
+    (GridDensity(np.arange(1.0, 13).reshape(3, 4), [0, 0], [1, 1]), "DampedNewton"),
+    (UniformBall(2), "StochasticNewton"),
+    ("gaussian", "StochasticNewton"),
+]
+
+
+@pytest.mark.parametrize(("source", "solver"), SOURCES)
+def test_the_source_decides_whether_cells_can_be_exact(source, solver):
+    sampler = OTSampler(source, tolerance=0.3).fit(low_dimensional(2, 80)[0])
+    assert sampler.transport_.solver == solver
+    twin = OTSampler.from_parts(sampler.to_tensors(), sampler.to_config())
+    assert np.array_equal(twin.sample(5, random_state=0), sampler.sample(5, random_state=0))
+    if solver != "DampedNewton":
+        with pytest.raises(ValueError, match=r"solver 'exact' must have a box.*solver='sampled'"):
+            OTSampler(source, solver="exact").fit(low_dimensional(2, 80)[0])
+
+
+def test_a_ball_is_an_interval_in_one_dimension():
+    assert OTSampler("ball").fit(low_dimensional(1)[0]).transport_.solver == "DampedNewton"
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_cells_stay_exact_through_files_and_units(tmp_path, dtype):
+    Z = np.random.default_rng(0).normal(size=(2000, 2)).astype(dtype)
+    sampler = OTSampler(extension="none").fit(Z)
+    sampler.save_pretrained(tmp_path / "model")
+    twin = OTSampler.from_pretrained(tmp_path / "model")
+    for potential in (twin.transport_.potential, twin.potential_):
+        masses = PowerDiagram(twin.source_, potential).masses
+        assert float((masses * 2000 - 1).abs().max()) < 1.1e-6
+    assert sampler.sample(4, random_state=0).dtype == dtype
+    assert sampler.transform(Z[:4]).dtype == dtype
+    assert np.array_equal(twin.sample(50, random_state=0), sampler.sample(50, random_state=0))
+
+
+def test_the_exact_solver_tells_how_far_it_is_and_stops_when_asked():
+    Z, _ = low_dimensional(2)
+    events = []
+    whole = OTSampler().fit(Z, callback=events.append)
+    own = [event for event in events if event["stage"] == "transport"]
+    shares = [event["progress"] for event in own]
+    assert shares == sorted(shares)
+    assert shares[-1] == 1.0
+    assert len(own) == whole.transport_.steps + 1
+    assert all(event["state"] is None for event in own)  # it takes seconds: nothing to keep
+    with pytest.warns(ConvergenceWarning):
+        halted = OTSampler().fit(Z, callback=lambda event: True)
+    assert halted.transport_.status is Status.INTERRUPTED
+    resumed = OTSampler().fit(Z, state=halted.transport_.state)
+    assert torch.equal(resumed.transport_.potential.heights, whole.transport_.potential.heights)
+    foreign = OTSampler().fit(Z, state=object())  # a checkpoint of another solver is no use
+    assert torch.equal(foreign.transport_.potential.heights, whole.transport_.potential.heights)
+
+
+def test_resolve_of_exact_cells_goes_on_from_the_heights():
+    sampler = OTSampler(tolerance=0.1).fit(low_dimensional(2)[0])
+    rough = sampler.transport_
+    sampler.resolve(1e-9)
+    assert sampler.transport_.mass_error <= 1e-9
+    assert sampler.transport_.history["error"][0] == pytest.approx(rough.mass_error)
+
+
+def test_heights_with_empty_cells_are_no_start(monkeypatch):
+    Z, _ = low_dimensional(2)
+    sampler = OTSampler().fit(Z)
+    heights = sampler.transport_.potential.heights
+    heights[0] = -1e3
+    sampler.resolve()
+    assert sampler.transport_.status is Status.CONVERGED
+
+    def broken(self, source, target, **_):
+        solution = replace(sampler.transport_, status=Status.NONFINITE)
+        raise SolverError("overflow", solution)
+
+    monkeypatch.setattr("ot_latent.transport.newton.DampedNewton.solve", broken)
+    with pytest.raises(SolverError, match="overflow"):
+        sampler.resolve()
+
+
 def test_clone_and_pipeline():
     Z, _ = mixture(100)
     sampler = clone(OTSampler(tolerance=0.3, neighbours=7))
@@ -230,7 +355,7 @@ def test_bad_codes_are_refused(Z, message):
 
 
 REFUSED_PARAMETERS = [
-    ({"solver": "exact"}, "not available in this version"),
+    ({"solver": "exact"}, r"at most \d dimensions as its source, got UniformBox of dimension 6"),
     ({"solver": "magic"}, "solver must be one of"),
     ({"extension": "magic"}, "extension must be one of"),
     ({"tolerance": -1.0}, "tolerance must be"),
