@@ -159,13 +159,13 @@ class TransportConfig(_Section):
     source: SourceName = "box"
     """Noise: uniform on a box or a ball, or Gaussian."""
     solver: SolverName = "auto"
-    """Solver; auto: exact up to three dimensions, sampled above."""
+    """Solver; auto: exact for up to three dimensions and noise on a box, sampled else."""
     tolerance: float | None = Field(default=None, gt=0, allow_inf_nan=False)
-    """Cell error at which the solver stops (default: the solver's own)."""
+    """Cell error at which the solver stops (default: largest 1e-6 if exact, rms 0.1 if sampled)."""
     memory_budget: str | None = None
     """Largest block of scores held in memory, such as 512MB or 2GB."""
     max_samples: int | None = Field(default=None, ge=1)
-    """Largest number of noise samples the solver may draw."""
+    """Largest number of noise samples a sampled solver may draw."""
 
 
 class ExtensionConfig(_Section):

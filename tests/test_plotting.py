@@ -79,6 +79,18 @@ def test_convergence_draws_error_limit_and_interval(ax):
     assert (ax.get_xscale(), ax.get_yscale()) == ("log", "log")
 
 
+def test_convergence_of_exact_steps_sets_damped_ones_apart(ax):
+    history = {"error": (0.9, 0.3, 1e-3, 0.0), "step_length": (1.0, 0.5, 1.0, 1.0)}
+    plotting.convergence(history, mass_error=0.0, interval=(0.0, 0.0), tolerance=1e-6, ax=ax)
+    lines = {line.get_label(): line for line in ax.get_lines()}
+    assert lines["damped"].get_xydata().tolist() == [[1.0, 0.3]]
+    assert lines["full step"].get_xdata().tolist() == [0, 2, 3]
+    assert lines["full step"].get_ydata()[-1] > 0  # an error of zero has a place on the scale
+    assert (ax.get_xscale(), ax.get_yscale()) == ("linear", "log")
+    one = plotting.convergence({"error": (1e-9,)}, title="closed form")
+    assert one.get_title() == "closed form"
+
+
 def test_modes_draw_shares_not_counts(ax):
     plotting.modes([30, 10], [5, 15], names=["a", "b"], n=20, ax=ax)
     heights = sorted(round(p.get_height(), 6) for p in ax.patches)

@@ -97,11 +97,11 @@ class Train:
     source: Maybe[SourceName] = None
     """Noise: uniform on a box (default) or a ball, or Gaussian."""
     solver: Maybe[SolverName] = None
-    """Solver of the transport."""
+    """Solver of the transport; auto: exact for up to three dimensions and noise on a box, sampled else."""
     tolerance: Maybe[float] = None
-    """Cell error at which the solver stops (default: the solver's)."""
+    """Cell error at which the solver stops (default: largest 1e-6 if exact, rms 0.1 if sampled)."""
     max_samples: Maybe[int] = None
-    """Largest number of noise samples that the solver may draw."""
+    """Largest number of noise samples that a sampled solver may draw."""
     memory_budget: Maybe[str] = None
     """Largest block of scores held in memory, such as 512MB."""
     extension: Maybe[ExtensionKind] = None
@@ -305,8 +305,9 @@ def describe(summary: Mapping[str, Any]) -> str:
     """
     solution = summary["transport"]
     low, high = solution["mass_error_interval"]
+    certainty = "exact" if solution["error_norm"] != "rms" else f"[{low:.3g}, {high:.3g}]"
     return (
         f"{summary['targets']} codes of dimension {summary['latent_dim']}, transport "
         f"{solution['status']}, {solution['error_norm']} cell error {solution['mass_error']:.3g} "
-        f"[{low:.3g}, {high:.3g}], {summary['seconds']:.0f} s"
+        f"{certainty}, {summary['seconds']:.0f} s"
     )

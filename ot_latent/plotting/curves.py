@@ -25,6 +25,8 @@ from ot_latent.plotting.style import (
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+ROUNDING = 1e-16  # errors below it are drawn there
+
 
 def convergence(
     history: Mapping[str, Sequence[float]],
@@ -32,41 +34,45 @@ def convergence(
     mass_error: float | None = None,
     interval: Sequence[float] | None = None,
     tolerance: float | None = None,
-    title: str = "Transport: cell error against samples drawn",
+    title: str | None = None,
     ax: Axes | None = None,
 ) -> Axes:
-    r"""Draw the rms relative cell error against the samples drawn, with the statistical limit.
+    r"""Draw how a solver's cell error falls: against the samples drawn, or the Newton steps taken.
 
     After T draws no unbiased estimate of N masses can be closer than
-    :math:`\sqrt{(N - 1) / T}` in rms relative error; the dashed line shows that limit.
+    :math:`\sqrt{(N - 1) / T}` in rms relative error; the dashed line shows that limit. The exact
+    solver knows the largest relative error after every step.
 
     Parameters
     ----------
     history : mapping
-        "samples", "rms" and, where there is one, "limit": sequences of one length, as a solution's
-        ``history`` holds them. Values that are not positive (an unbiased estimate may be negative
-        near zero) are left out of the logarithmic plot.
+        Sequences of one length, as a solution's ``history`` holds them: "samples", "rms" and, where
+        there is one, "limit" of a sampled solver; "error" and, where there is one, "step_length" of
+        the exact one. Values that are not positive (an unbiased estimate may be negative near
+        zero) are left out of the logarithmic plot.
     mass_error : float, optional
         Error on held-out noise, drawn as a point at the right end.
     interval : pair of float, optional
         Its 95 % interval.
     tolerance : float, optional
         The error that was asked for, drawn as a level.
-    title : str
-        Title of the axes.
+    title : str, optional
+        Title of the axes; by default it says what is drawn.
     ax : matplotlib.axes.Axes, optional
         Where to draw; a new figure by default.
 
     Returns
     -------
     matplotlib.axes.Axes
-        The axes, with logarithmic scales.
+        The axes, with a logarithmic scale of the error.
 
     Raises
     ------
     DataError
-        If the history has no "samples" and "rms" of one length.
+        If the history has neither "samples" and "rms" of one length nor "error".
     """
+    if "error" in history:
+        return _newton(history, tolerance, title, ax)
     samples, error = _history(history)
     with style():
         ax = resolve_axes(ax, (7.0, 3.6))
@@ -85,8 +91,36 @@ def convergence(
         light_grid(ax, "both")
         ax.set_xlabel("samples drawn")
         ax.set_ylabel("rms relative cell error")
-        ax.set_title(title)
+        ax.set_title("Transport: cell error against samples drawn" if title is None else title)
         ax.legend(loc="upper right")
+    return ax
+
+
+def _newton(
+    history: Mapping[str, Sequence[float]],
+    tolerance: float | None,
+    title: str | None,
+    ax: Axes | None,
+) -> Axes:
+    """Draw the largest relative error after every Newton step; damped steps are hollow."""
+    error = np.maximum(finite_values(history["error"], "history"), ROUNDING)
+    lengths = np.asarray(history.get("step_length", np.ones(len(error))), np.float64)
+    step, damped = np.arange(len(error)), lengths < 1
+    with style():
+        ax = resolve_axes(ax, (7.0, 3.6))
+        ax.plot(step, error, color=REAL, lw=1.2)
+        ax.plot(step[~damped], error[~damped], "o", ms=5, color=REAL, label="full step")
+        if damped.any():
+            ax.plot(step[damped], error[damped], "o", ms=5, mec=REAL, mfc="white", label="damped")
+        if tolerance is not None:
+            ax.axhline(tolerance, color=CEILING, lw=1.2, label=f"tolerance {tolerance:g}")
+        ax.set_yscale("log")
+        ax.xaxis.get_major_locator().set_params(integer=True)
+        light_grid(ax, "both")
+        ax.set_xlabel("Newton steps")
+        ax.set_ylabel("largest relative cell error")
+        ax.set_title("Transport: exact cell error after every step" if title is None else title)
+        ax.legend(loc="upper right" if len(error) > 1 else "center right")
     return ax
 
 
@@ -94,7 +128,7 @@ def _history(history: Mapping[str, Sequence[float]]) -> tuple[np.ndarray, np.nda
     missing = {"samples", "rms"} - set(history)
     if missing:
         raise DataError(
-            f"history must hold 'samples' and 'rms', got {sorted(history)}; pass a solution's "
+            f"history must hold 'samples' and 'rms', or 'error', got {sorted(history)}; pass a solution's "
             "history."
         )
     check_same_length(history["samples"], history["rms"], ("samples", "rms"))

@@ -10,6 +10,7 @@ import numpy as np
 from ot_latent import output, plotting, run_figures
 from ot_latent.plotting.style import close
 from ot_latent.report.markup import Picture
+from ot_latent.report.words import convergence_caption
 from ot_latent.run_models import sampler_of
 
 if TYPE_CHECKING:
@@ -107,11 +108,7 @@ def _drawn(figure: Any, caption: str) -> Picture:
 
 def _convergence(model: Any) -> Picture:
     figure = run_figures.KINDS["convergence"](model)
-    words = (
-        "Error of the cells against noise drawn. The dashed line is the least error that so many "
-        "draws allow; the point at the right is measured on draws that were not used."
-    )
-    return _drawn(figure, words)
+    return _drawn(figure, convergence_caption(model.transport_))
 
 
 def _manifold(evidence: Mapping[str, Any], latent_dim: int) -> dict[str, Picture]:

@@ -145,13 +145,67 @@ def _classes_card(record: Record, classes: int) -> tuple[str, str, str, str]:
 
 
 def _transport_card(solution: Any) -> tuple[str, str, str, str]:
-    low, high = solution.mass_error_interval or (solution.mass_error,) * 2
-    kind = "root mean square" if solution.error_norm == "rms" else "largest"
+    name, error = "Error of the cells", solution.mass_error
+    known = "Each training code owns a cell of the noise of one known mass. This is the "
+    if solution.error_norm != "rms":
+        words = (
+            f"{known}largest relative error of those masses, computed from the cells themselves; "
+            f"wanted: {solution.tolerance:.1g}."
+        )
+        return name, f"{error:.1e}", "exact to rounding", words
+    low, high = solution.mass_error_interval or (error, error)
     words = (
-        f"Each training code owns a cell of the noise of one known mass. This is the {kind} relative "
-        f"error of those masses, on noise never used to fit them; wanted: {solution.tolerance:.2g}."
+        f"{known}root mean square relative error of those masses, on noise never used to fit them; "
+        f"wanted: {solution.tolerance:.2g}."
     )
-    return "Error of the cells", f"{solution.mass_error:.1%}", f"{low:.1%} to {high:.1%}", words
+    return name, f"{error:.1%}", f"{low:.1%} to {high:.1%}", words
+
+
+def solver_story(solution: Any) -> str:
+    """Say what the solver did.
+
+    Parameters
+    ----------
+    solution : SemiDiscreteSolution
+        The transport.
+
+    Returns
+    -------
+    str
+        A sentence, and the status.
+    """
+    did = (
+        f"{solution.steps:,} steps on exact cells"
+        if solution.error_norm != "rms"
+        else f"{solution.samples:,} draws of noise in {solution.steps:,} steps, "
+        f"{solution.evaluation_samples:,} fresh ones to measure the error"
+    )
+    return f"{solution.solver}: {did}. {solution.status.value}"
+
+
+def convergence_caption(solution: Any) -> str:
+    """Say what the curve of convergence shows.
+
+    Parameters
+    ----------
+    solution : SemiDiscreteSolution
+        The transport.
+
+    Returns
+    -------
+    str
+        Plain text.
+    """
+    if solution.error_norm != "rms":
+        return (
+            "Largest relative error of a cell after every step of Newton's method. Hollow points are "
+            "damped steps, which keep every cell from vanishing; near the end each step squares the "
+            "error."
+        )
+    return (
+        "Error of the cells against noise drawn. The dashed line is the least error that so many "
+        "draws allow; the point at the right is measured on draws that were not used."
+    )
 
 
 def _range(entry: Record) -> str:

@@ -17,14 +17,14 @@ from ot_latent.transport.potential import BrenierPotential
 class Status(enum.Enum):
     """Why a solver stopped; the value is the advice."""
 
-    CONVERGED = "The tolerance was met on samples that the solver never used."
+    CONVERGED = "The tolerance was met, by exact cells or on samples that the solver never used."
     MAX_STEPS = "The step budget ran out before the tolerance was met; raise max_steps."
     SAMPLE_BUDGET = (
         "The sample budget ran out before the tolerance was met; raise max_samples or accept a "
         "larger tolerance."
     )
     STALLED = (
-        "More samples no longer lower the error; centre the targets and divide them by their rms, "
+        "No further step or sample lowers the error; centre the targets and divide them by their rms, "
         "use float64 points, or accept a larger tolerance."
     )
     EMPTY_CELL = (
