@@ -52,6 +52,7 @@ def test_any_lattice_cloud_converges(d, n, seed):
     """Grids with holes, lines, planes, circles, twins that are merged, unequal masses."""
     rng = np.random.default_rng(seed)
     points = rng.integers(0, 4, (n, d)) / 2.0
+    points[:2] = [[0.0] * d, [1.5] * d]  # two targets at least
     weights = rng.integers(1, 5, n) * 1.0
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DuplicatePointsWarning)
