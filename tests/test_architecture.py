@@ -30,7 +30,7 @@ FLOORS = [
     {"latent.training", "transport.stochastic_state", "transport.survey", "transport.warm_start"}
     | {"transport.carving", "transport.line"},
     {"transport.extension", "transport.parts", "transport.pot", "transport.verdict"}
-    | {"transport.power_diagram"},
+    | {"transport.newton_start", "transport.power_diagram"},
     {"transport.newton", "transport.stochastic"},
     {"_codes", "_solvers", "atlas", "coders", "features", "transport.draws"},
     {"_portable"},

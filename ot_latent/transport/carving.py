@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,10 +20,6 @@ from ot_latent._validation import DataError
 from ot_latent.transport.cells import Cells, Frame, Graph, RawCells
 from ot_latent.transport.domains import UniformPolytope, half_spaces
 from ot_latent.transport.sources import Source
-
-if TYPE_CHECKING:
-    from ot_latent.transport.plane import PlaneEngine
-    from ot_latent.transport.space import SpaceEngine
 
 OVERLAP = 1e-12  # share of the domain that guessed cells may cover twice and count as exact
 GUESSED_NEIGHBOURS = {2: 8, 3: 16}
@@ -74,7 +70,21 @@ class Carver:
         self.source = source
         self.all_rows = np.arange(len(points))
         self.unit_volume = self.volume / self.frame.radius**self.dim
-        self.engine = _engine((corners - self.frame.centre) / self.frame.radius)
+        self.engine = self._engine(corners)
+
+    def _engine(self, corners: np.ndarray) -> Any:
+        """Return what carves in this dimension; compiled code is imported on first use."""
+        centre, radius = self.frame.centre, self.frame.radius
+        if self.dim == 2:
+            from ot_latent.transport.plane import PlaneEngine
+
+            return PlaneEngine((corners - centre) / radius)
+        from ot_latent.transport.space import SpaceEngine
+
+        normals, offsets = half_spaces(self.source)
+        return SpaceEngine(
+            (corners - centre) / radius, normals, (offsets - normals @ centre) / radius
+        )
 
     def guess(self, points: np.ndarray | None = None) -> Graph:
         """Return the graph of nearest neighbours as a guess of the adjacency.
@@ -116,8 +126,7 @@ class Carver:
         Cells
             The cells.
         """
-        unit = (heights + self.tilt) / (self.frame.radius * self.frame.size)
-        unit = np.ascontiguousarray(unit - unit.mean())
+        unit = self._unit_heights(heights)
         graph = self.guess() if guess is None else guess
         raw = self._carve(self.all_rows, unit, graph)
         for attempt in range(REPAIRS):
@@ -125,6 +134,34 @@ class Carver:
                 return self._in_units(raw)
             raw = self._repaired(raw, unit, last=attempt == REPAIRS - 1)
         return self._in_units(raw)
+
+    def polyhedron(
+        self, row: int, heights: np.ndarray, neighbours: np.ndarray
+    ) -> list[tuple[np.ndarray, int]]:
+        """Return the facets of one cell in space as polygons.
+
+        Parameters
+        ----------
+        row : int
+            Which site.
+        heights : ndarray of shape (N,)
+            Heights.
+        neighbours : ndarray
+            Sites whose cells touch this one.
+
+        Returns
+        -------
+        list of (ndarray of shape (m, 3), int)
+            Corners in order, and the site across or -1 - f for side f of the domain.
+        """
+        facets = self.engine.facets_of(row, self.sites, self._unit_heights(heights), neighbours)
+        centre, radius = self.frame.centre, self.frame.radius
+        return [(centre + radius * corners, name) for corners, name in facets]
+
+    def _unit_heights(self, heights: np.ndarray) -> np.ndarray:
+        """Return heights in the units of the kernels."""
+        unit = (heights + self.tilt) / (self.frame.radius * self.frame.size)
+        return np.ascontiguousarray(unit - unit.mean())
 
     def _repaired(self, raw: RawCells, heights: np.ndarray, last: bool) -> RawCells:
         """Carve the cells again that disagree with a neighbour; at last, all with certainty."""
@@ -202,17 +239,6 @@ def _offsets(sizes: np.ndarray) -> np.ndarray:
 def _as_table(values: np.ndarray) -> np.ndarray:
     """Return a vector as a table of one column."""
     return values[:, None] if values.ndim == 1 else values
-
-
-def _engine(corners: np.ndarray) -> PlaneEngine | SpaceEngine:
-    """Return what carves in a dimension; compiled code is imported on first use."""
-    if corners.shape[1] == 2:
-        from ot_latent.transport.plane import PlaneEngine
-
-        return PlaneEngine(corners)
-    from ot_latent.transport.space import SpaceEngine
-
-    return SpaceEngine(corners)
 
 
 def domain_of(source: Source) -> tuple[np.ndarray, float]:

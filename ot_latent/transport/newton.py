@@ -16,13 +16,16 @@ from ot_latent.transport.carving import Carver
 from ot_latent.transport.laplacian import METHODS, solve_laplacian
 from ot_latent.transport.line import solve_line
 from ot_latent.transport.measures import DiscreteMeasure
+from ot_latent.transport.newton_start import convex_start
 from ot_latent.transport.potential import BrenierPotential
 from ot_latent.transport.power_diagram import PowerDiagram
 from ot_latent.transport.solution import SemiDiscreteSolution, Status, conclude
 from ot_latent.transport.sources import Source
-from ot_latent.transport.warm_start import scaled_image
 
 SMALLEST_STEP = 2.0**-40  # the first step of clusters a millionth as wide as their distance
+BOLD_STEP = 2.0**-4  # a step towards clipped masses that must be shorter is not taken
+LARGEST_CHANGE = 4.0  # factor by which a bold step wants to change any cell
+LEAST_LEFT = 0.1  # of the smallest mass, that a bold step must leave every cell
 LOOSEST = 0.01  # relative residual of the linear solve while far from the solution
 
 
@@ -38,6 +41,8 @@ class DampedNewtonState:
         Target masses.
     floor : float
         No cell may have less mass on the way.
+    cautious : bool
+        Whether only steps of the published algorithm are taken from here on.
     status : Status or None
         Set once the solver has stopped.
     errors, step_lengths, smallest_masses, diagrams : tuple of float
@@ -48,6 +53,7 @@ class DampedNewtonState:
     diagram: PowerDiagram
     weights: np.ndarray
     floor: float
+    cautious: bool = False
     status: Status | None = None
     errors: tuple[float, ...] = ()
     step_lengths: tuple[float, ...] = ()
@@ -73,8 +79,12 @@ class DampedNewton:
     by :math:`h \leftarrow h + t\,H(h)^{-1}(\nu - w(h))` with the Hessian of `PowerDiagram.hessian`.
     The step t is halved until no cell has less than half of the smallest mass of start and target,
     and the residual falls by the factor :math:`1 - t/2`; from any start without an empty cell this
-    converges, at the end quadratically [1]_. The start is the Voronoi diagram of an affine image
-    of the targets inside the domain, stretched like the source, so that clustered targets spread.
+    converges, at the end quadratically [1]_.
+
+    Two things are added for clustered targets. The start (`newton_start.convex_start`) spreads
+    them over the domain. And while some cell is off by more than a factor of four, steps go
+    towards masses that are at most four times nearer than what is there; where such a step has to
+    be cut below 1/16, the published algorithm takes over for good, and with it its guarantee.
 
     In one dimension the cells are intervals between cumulated masses, in closed form.
 
@@ -191,8 +201,9 @@ class DampedNewton:
         carver = Carver(source, points.numpy())
         guess = None
         if initial_heights is None:
-            heights, image = scaled_image(source, target)
-            guess = carver.guess(image.numpy()[carver.order])
+            start, inner = convex_start(source, target)
+            heights = torch.from_numpy(start)
+            guess = carver.guess(inner[carver.order])
         else:
             heights = as_float_tensor(initial_heights, "initial_heights", ndim=1).cpu().double()
             if len(heights) != len(points):
@@ -202,7 +213,7 @@ class DampedNewton:
                 )
         weights = target.weights.cpu().numpy()
         cells = carver.cells(heights.numpy()[carver.order], guess)
-        potential = BrenierPotential(target.points.double(), heights - heights.mean())
+        potential = BrenierPotential(points, heights - heights.mean())
         diagram = PowerDiagram._of(source, potential, carver, cells)
         floor = 0.5 * min(float(cells.masses.min()), float(weights.min()))
         state = DampedNewtonState(diagram, weights, floor)
@@ -222,29 +233,48 @@ class DampedNewton:
             The next state, or the same one with status STALLED if no step helps.
         """
         diagram = state.diagram
+        masses, nu = diagram._cells.masses, state.weights[diagram._carver.order]
+        ratio = nu / masses
+        if not state.cautious and (
+            ratio.max() > LARGEST_CHANGE or ratio.min() < 1 / LARGEST_CHANGE
+        ):
+            goal = masses * np.clip(ratio, 1 / LARGEST_CHANGE, LARGEST_CHANGE)
+            least = LEAST_LEFT * min(float(masses.min()), float(nu.min()))
+            moved = self._towards(state, goal / goal.sum(), least, BOLD_STEP)
+            if moved.status is None:
+                return moved
+            least = 0.5 * min(float(masses.min()), float(nu.min()))
+            state = replace(moved, status=None, cautious=True, floor=least)
+        return self._towards(state, nu, state.floor, SMALLEST_STEP)
+
+    def _towards(
+        self, state: DampedNewtonState, goal: np.ndarray, least: float, shortest: float
+    ) -> DampedNewtonState:
+        """Step towards some masses, halving until no cell gets too small and the residual falls."""
+        diagram = state.diagram
         carver, cells = diagram._carver, diagram._cells
-        residual = state.weights[carver.order] - cells.masses
-        rtol = min(LOOSEST, max(1e-12, 0.1 * state.errors[-1]))
+        residual = goal - cells.masses
         direction = solve_laplacian(
             cells.laplacian(carver.points),
             residual,
             dim=carver.dim,
             method=self.linear_solver,
-            rtol=rtol,
+            rtol=min(LOOSEST, max(1e-12, 0.1 * state.errors[-1])),
         )
         if not np.isfinite(direction).all():
             return replace(state, status=Status.NONFINITE)
         heights = state.heights.cpu().numpy()[carver.order]
         length, tried, norm = 1.0, state.diagrams[-1], np.linalg.norm(residual)
-        while length >= SMALLEST_STEP:
+        graph = cells.graph()
+        while length >= shortest:
             moved = heights + length * direction
-            new = carver.cells(moved, cells.graph())
+            new = carver.cells(moved, graph)
             tried += 1
-            left = np.linalg.norm(state.weights[carver.order] - new.masses)
-            if new.masses.min() >= state.floor and left <= (1 - length / 2) * norm:
+            left = np.linalg.norm(goal - new.masses)
+            if new.masses.min() >= least and left <= (1 - length / 2) * norm:
                 return _recorded(state, diagram.moved(moved, new), length, tried)
             length /= 2
-        return replace(state, status=Status.STALLED)
+        return replace(state, status=Status.STALLED, diagrams=(*state.diagrams[:-1], tried))
 
     def _judged(self, state: DampedNewtonState) -> DampedNewtonState:
         """Return the state with the status that its last diagram gives it."""
@@ -318,7 +348,7 @@ def _recorded(
     state: DampedNewtonState, diagram: PowerDiagram, length: float, tried: float
 ) -> DampedNewtonState:
     """Return the state at a new diagram with its curves one entry longer."""
-    ratio = diagram.masses.numpy() / state.weights
+    ratio = diagram._cells.masses / state.weights[diagram._carver.order]
     return replace(
         state,
         diagram=diagram,

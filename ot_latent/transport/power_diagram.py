@@ -141,13 +141,38 @@ class PowerDiagram:
     ) -> None:
         self.source, self.potential = source, potential
         self._carver, self._cells = carver, cells
-        self._inverse = np.empty_like(carver.order)
-        self._inverse[carver.order] = np.arange(len(carver.order))
-        self.masses = self._given(cells.masses)
-        self.volumes = self._given(cells.volumes)
-        self.second_moments = self._given(cells.seconds)
-        self.centroids = self._given(cells.centroids)
-        self.empty = self.masses <= 0
+
+    @cached_property
+    def _inverse(self) -> np.ndarray:
+        """Where each site of the caller's stands in the arrays of the carver."""
+        inverse = np.empty_like(self._carver.order)
+        inverse[self._carver.order] = np.arange(len(inverse))
+        return inverse
+
+    @cached_property
+    def masses(self) -> Tensor:
+        """Probability of each cell."""
+        return self._given(self._cells.masses)
+
+    @cached_property
+    def volumes(self) -> Tensor:
+        """Lebesgue volume of each cell."""
+        return self._given(self._cells.volumes)
+
+    @cached_property
+    def second_moments(self) -> Tensor:
+        """Integral of the squared distance to the centroid over each cell."""
+        return self._given(self._cells.seconds)
+
+    @cached_property
+    def centroids(self) -> Tensor:
+        """Mean of each cell; nan where it is empty."""
+        return self._given(self._cells.centroids)
+
+    @property
+    def empty(self) -> Tensor:
+        """Cells without mass."""
+        return self.masses <= 0
 
     def __repr__(self) -> str:
         """Return what it is in a line."""
@@ -263,8 +288,11 @@ class PowerDiagram:
                 "polyhedron must be asked of a diagram in space, got one in the plane; use "
                 "polygons()."
             )
-        facets = self._carver.polyhedron(self._cells, int(self._inverse[j]), self._sorted_heights())
-        return facets
+        carver, cells, row = self._carver, self._cells, int(self._inverse[j])
+        heights = self.potential.heights.detach().cpu().double().numpy()[carver.order]
+        across = cells.neighbours[cells.offsets[row] : cells.offsets[row + 1]]
+        facets = carver.polyhedron(row, heights, across[across >= 0])
+        return [(corners, int(carver.order[k]) if k >= 0 else k) for corners, k in facets]
 
     @cached_property
     def _sides(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:

@@ -5,11 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ot_latent.transport.domains import half_spaces
 from ot_latent.transport.measures import DiscreteMeasure
 from ot_latent.transport.sources import Source
 
-INSIDE = 0.98  # of the way to the domain's boundary may images of targets lie
 EIGENVALUE_FLOOR = 1e-4  # share of the largest; flat directions would have infinite heights
 
 
@@ -57,50 +55,27 @@ def gaussian_heights(source: Source, target: DiscreteMeasure) -> Tensor:
     .. [1] Knott and Smith. "On the optimal mapping of distributions." J. Optim. Theory Appl.
        43(1), 1984.
     """
-    centred, bures = _gaussian_map(source, target)
+    centred, bures = gaussian_map(source, target)
     solved = torch.linalg.solve(bures, centred.T).T  # (N, d)
     heights = -0.5 * (solved * centred).sum(dim=1) - centred @ source.mean
     return heights.to(target.points.device)
 
 
-def scaled_image(source: Source, target: DiscreteMeasure) -> tuple[Tensor, Tensor]:
-    r"""Return heights under which no cell is empty, and the points in whose cells they result.
-
-    With the map A of `gaussian_heights` the images :math:`y' = m_{src} + s A^{-1} (y - m)` lie in
-    the source's domain for a scale s that is small enough. The heights
-
-    .. math:: h_j = -\tfrac{1}{2s} \langle y'_j, A\, y'_j\rangle
-
-    make the cells the Voronoi cells of :math:`y'` in the metric A: each holds its own :math:`y'_j`.
+def gaussian_map(source: Source, target: DiscreteMeasure) -> tuple[Tensor, Tensor]:
+    """Return the centred targets and the Bures map from the source's moments to theirs.
 
     Parameters
     ----------
-    source : Source
-        A source whose domain is a polytope (`domains.half_spaces`).
-    target : DiscreteMeasure
-        Targets.
+    source, target
+        As in `gaussian_heights`.
 
     Returns
     -------
-    heights : Tensor of shape (N,), float64
-        Heights.
-    image : Tensor of shape (N, d), float64
-        The images, in coordinates in which that metric is the Euclidean one.
+    centred : Tensor of shape (N, d), float64
+        y_j - m.
+    bures : Tensor of shape (d, d), float64
+        The map A, symmetric and positive definite.
     """
-    centred, bures = _gaussian_map(source, target)
-    moved = torch.linalg.solve(bures, centred.T).T  # (N, d)
-    normals, offsets = half_spaces(source)
-    outward = torch.from_numpy((normals @ moved.numpy().T).max(axis=1))
-    room = torch.from_numpy(offsets) - torch.from_numpy(normals) @ source.mean
-    scale = INSIDE * float((room / outward.clamp_min(1e-300)).min())
-    image = source.mean + scale * moved
-    heights = -0.5 * ((image @ bures) * image).sum(dim=1) / scale
-    values, vectors = torch.linalg.eigh(bures)
-    return heights, image @ (vectors * values.sqrt())
-
-
-def _gaussian_map(source: Source, target: DiscreteMeasure) -> tuple[Tensor, Tensor]:
-    """Return the centred targets and the Bures map from the source's moments to theirs."""
     from ot.gaussian import bures_wasserstein_mapping
 
     weights = target.weights.cpu()
