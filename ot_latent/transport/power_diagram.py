@@ -18,8 +18,6 @@ from ot_latent.transport.sources import Source
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
-TWICE = 1e-9  # share of the domain that no exact cells cover twice
-
 
 class Facets(NamedTuple):
     """Common facets of neighbouring cells.
@@ -102,11 +100,7 @@ class PowerDiagram:
         carver = Carver(source, potential.points.detach().cpu().double().numpy())
         heights = potential.heights.detach().cpu().double().numpy()[carver.order]
         guess = None if neighbours is None else _renumbered(neighbours, carver.order)
-        cells = carver.cells(heights, guess)
-        if cells.volumes.sum() > (1 + TWICE) * carver.volume:  # equal sites of equal height
-            heights[_later_twins(carver, heights)] -= carver.frame.radius * carver.frame.size
-            cells = carver.cells(heights, guess)
-        self._set(source, potential, carver, cells)
+        self._set(source, potential, carver, carver.cells(heights, guess))
 
     @classmethod
     def _of(
@@ -313,13 +307,6 @@ class PowerDiagram:
     def _given(self, values: np.ndarray) -> Tensor:
         """Return rows in the caller's order."""
         return torch.from_numpy(values[self._inverse])
-
-
-def _later_twins(carver: Carver, heights: np.ndarray) -> np.ndarray:
-    """Return the sites that equal another one of the same height and smaller index."""
-    rows = np.column_stack([carver.points, heights])
-    order = np.lexsort((carver.order, *rows.T))
-    return order[1:][(np.diff(rows[order], axis=0) == 0).all(axis=1)]
 
 
 def _renumbered(graph: Graph, order: np.ndarray) -> Graph:

@@ -119,6 +119,26 @@ def test_masses_of_any_scale_sum_to_one(d, seed, log_spread, log_noise):
 
 
 @pytest.mark.parametrize("d", [2, 3])
+@pytest.mark.parametrize("hub", [False, True])
+def test_hundreds_of_cells_meet_in_one_point_or_around_one_cell(d, hub):
+    for seed in range(4):
+        rng = np.random.default_rng(seed)
+        points = rng.standard_normal((300, d))
+        points = 0.5 + 0.4 * points / np.linalg.norm(points, axis=1, keepdims=True)
+        points = np.concatenate([points, np.full((int(hub), d), 0.5)])
+        potential = BrenierPotential(points, voronoi(points))
+        diagram = PowerDiagram(UniformBox.unit(d), potential)
+        assert float(diagram.masses.sum()) == pytest.approx(1, abs=1e-12)
+        x = rng.random((20_000, d))
+        masses = diagram.masses.numpy()
+        counts = np.bincount(potential.cell_index(x), minlength=len(points)) / len(x)
+        assert (np.abs(counts - masses) / np.sqrt(masses / len(x) + 1e-9)).max() < 5.5
+        if hub:
+            touching = (diagram.facets.pairs == 300).any(1)
+            assert int(touching.sum()) == 300
+
+
+@pytest.mark.parametrize("d", [2, 3])
 def test_small_cells_are_exact_relative_to_their_own_size(d):
     """Cells of a cluster of size 1e-4 or 1e-6 are no rounding error of the large ones."""
     rng = np.random.default_rng(90 + d)
