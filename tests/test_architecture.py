@@ -19,11 +19,13 @@ DRAWING = ROOT.parent / "docs" / "architecture.md"
 FLOORS = [
     {"_lazy", "_validation", "_random", "config"},
     {"_files", "datasets", "kernels.cell_graph", "kernels.site_tree", "kernels.tiled"}
+    | {"kernels.polygons", "kernels.polyhedra"}
     | {"latent.accelerator", "latent.layers"}
     | {"transport.hull", "transport.measures", "transport.sources"},
-    {"kernels.cells2d", "kernels.cells3d", "kernels.dispatch", "persistence"}
+    {"kernels.dispatch", "kernels.grid2d", "kernels.grid3d", "persistence"}
     | {"transport.domains", "transport.laplacian"},
-    {"latent.autoencoder", "latent.batches", "latent.classifier", "latent.preprocessing"}
+    {"kernels.cells2d", "kernels.cells3d"}
+    | {"latent.autoencoder", "latent.batches", "latent.classifier", "latent.preprocessing"}
     | {"latent.training_state", "transport.cells", "transport.potential", "transport.source_kinds"},
     {"metrics", "raster", "theory", "run_folder", "transport.solution", "transport.triangulation"}
     | {"transport.plane", "transport.space"},
@@ -61,7 +63,9 @@ TORCH_AT_TOP |= {"evaluation", "fitted", "generator"}
 SKLEARN_AT_TOP = {"_portable", "estimators", "baselines", "fitted", "generator"}
 
 # Compiled when they are imported, so they are themselves imported on use.
-NUMBA_AT_TOP = {"kernels.cell_graph", "kernels.cells2d", "kernels.cells3d", "kernels.site_tree"}
+NUMBA_AT_TOP = {"kernels.cell_graph", "kernels.site_tree"}
+NUMBA_AT_TOP |= {f"kernels.{name}{d}d" for name in ("cells", "grid") for d in (2, 3)}
+NUMBA_AT_TOP |= {"kernels.polygons", "kernels.polyhedra"}
 
 MAX_LINES, MAX_BODY, MAX_NESTING = 400, 40, 3
 EXCUSED: dict[str, str] = {}  # "module" or "module:function" -> why it may be longer or deeper

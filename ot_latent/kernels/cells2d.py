@@ -14,42 +14,12 @@ from __future__ import annotations
 import numba as nb
 import numpy as np
 
+from ot_latent.kernels.grid2d import grid_moments
+from ot_latent.kernels.polygons import clip, polygon_moments
 from ot_latent.kernels.site_tree import better_site
 
 FULL = -2  # a polygon ran out of room
 EDGES_PER_CELL = 7  # room for the edges of all cells at first; it grows on demand
-
-
-@nb.njit(cache=True, nogil=True)
-def clip(n, at, v, gen, ok, dx, dy, dh, new):
-    """Cut polygon ``at`` of two by ``<v, (dx, dy)> + dh <= 0`` into the other one.
-
-    Returns the new size, or -1 if nothing is cut. Edge i goes from vertex i to the next and lies
-    on the line of generator ``gen[at, i]``; ``ok`` marks vertices that were looked up already.
-    """
-    outside = False
-    for i in range(n):
-        value = v[at, 0, i] * dx + v[at, 1, i] * dy + dh
-        v[at, 2, i] = value
-        outside |= value > 0.0
-    if not outside:
-        return -1
-    to = 1 - at
-    m = 0
-    for i in range(n):
-        j = i + 1 if i + 1 < n else 0
-        a, b = v[at, 2, i], v[at, 2, j]
-        if a <= 0.0:
-            v[to, 0, m], v[to, 1, m] = v[at, 0, i], v[at, 1, i]
-            gen[to, m], ok[to, m] = gen[at, i], ok[at, i]
-            m += 1
-        if (a <= 0.0) != (b <= 0.0):
-            t = a / (a - b)
-            v[to, 0, m] = v[at, 0, i] + t * (v[at, 0, j] - v[at, 0, i])
-            v[to, 1, m] = v[at, 1, i] + t * (v[at, 1, j] - v[at, 1, i])
-            gen[to, m], ok[to, m] = new if a <= 0.0 else gen[at, i], False
-            m += 1
-    return m
 
 
 @nb.njit(cache=True, nogil=True)
@@ -116,45 +86,19 @@ def certify_cell(j, n, at, y, h, tree, v, gen, ok, seen, stack):
 
 
 @nb.njit(cache=True, nogil=True)
-def polygon_moments(n, at, v, lengths, begin, centroid):
-    """Return area and second moment about the centroid; fill the centroid and the edges' lengths."""
-    area, sx, sy, sq = 0.0, 0.0, 0.0, 0.0
-    x0, y0 = v[at, 0, 0], v[at, 1, 0]
-    for i in range(n):
-        k = i + 1 if i + 1 < n else 0
-        ax, ay = v[at, 0, i] - x0, v[at, 1, i] - y0
-        bx, by = v[at, 0, k] - x0, v[at, 1, k] - y0
-        lengths[begin + i] = np.hypot(bx - ax, by - ay)
-        twice = ax * by - ay * bx
-        area += twice / 2
-        sx += twice * (ax + bx) / 6
-        sy += twice * (ay + by) / 6
-        sq += twice * (ax * ax + ay * ay + ax * bx + ay * by + bx * bx + by * by) / 12
-    if area <= 0.0:
-        centroid[:] = np.nan
-        return 0.0, 0.0
-    sx, sy = sx / area, sy / area
-    centroid[0], centroid[1] = x0 + sx, y0 + sy
-    return area, max(0.0, sq - area * (sx * sx + sy * sy))
-
-
-@nb.njit(cache=True, nogil=True)
-def carve_rows(rows, y, h, domain, indptr, indices, tree, certify):
+def carve_rows(rows, y, h, domain, grid, indptr, indices, tree, certify):
     """Carve the cells of some sites.
 
-    Returns sizes, neighbours across the edges, their lengths and first corners, then areas,
-    centroids and second moments of the cells.
+    ``grid`` is a density with its corner and pixel size; an empty one means a uniform density.
+    Returns sizes; neighbours across the edges, their lengths and measures, their first corners;
+    then areas, masses, centroids and second moments of the cells.
     """
     count, room = len(rows), 64 + 2 * len(domain)
-    sizes = np.zeros(count, np.int64)
-    areas, seconds, centroids = np.zeros(count), np.zeros(count), np.empty((count, 2))
+    sizes, areas, moments = np.zeros(count, np.int64), np.zeros(count), np.zeros((count, 2))
     edges = np.empty(EDGES_PER_CELL * count + room, np.int32)
-    lengths, corners = np.empty(len(edges)), np.empty((len(edges), 2))
-    v, gen, ok = (
-        np.empty((2, 3, room)),
-        np.empty((2, room), np.int32),
-        np.zeros((2, room), np.bool_),
-    )
+    flat, centroids = np.empty((len(edges), 4)), np.empty((count, 2))
+    lengths, measures = np.empty(room), np.empty(room)
+    v, gen, ok = buffers(room)
     seen, grown = np.zeros(len(y), np.int32), np.zeros(len(y), np.int32)
     stack, fill, r = np.empty(64, np.int64), 0, 0
     while r < count:
@@ -164,20 +108,33 @@ def carve_rows(rows, y, h, domain, indptr, indices, tree, certify):
             n, at = certify_cell(j, n, at, y, h, tree, v, gen, ok, seen, stack)
         if n == FULL:
             room *= 2
-            v, gen = np.empty((2, 3, room)), np.empty((2, room), np.int32)
-            ok = np.zeros((2, room), np.bool_)
+            v, gen, ok = buffers(room)
+            lengths, measures = np.empty(room), np.empty(room)
             seen[:], grown[:] = 0, 0
             continue
         if fill + n > len(edges):
-            more = len(edges) + n
-            edges = np.concatenate((edges, np.empty(more, np.int32)))
-            lengths = np.concatenate((lengths, np.empty(more)))
-            corners = np.concatenate((corners, np.empty((more, 2))))
+            edges = np.concatenate((edges, np.empty(len(edges) + n, np.int32)))
+            flat = np.concatenate((flat, np.empty((len(edges) - len(flat), 4))))
+        areas[r], moments[r, 1] = polygon_moments(n, at, v, lengths, 0, centroids[r])
+        moments[r, 0], measures[:n] = areas[r], lengths[:n]
+        if grid[0].size > 0 and areas[r] > 0.0:
+            moments[r, 0], moments[r, 1] = grid_moments(
+                n, at, v, grid, 2 * room, measures, centroids[r]
+            )
         for i in range(n):
-            edges[fill + i] = gen[at, i]
-            corners[fill + i, 0], corners[fill + i, 1] = v[at, 0, i], v[at, 1, i]
-        areas[r], seconds[r] = polygon_moments(n, at, v, lengths, fill, centroids[r])
+            edges[fill + i], flat[fill + i, 0], flat[fill + i, 1] = (
+                gen[at, i],
+                lengths[i],
+                measures[i],
+            )
+            flat[fill + i, 2], flat[fill + i, 3] = v[at, 0, i], v[at, 1, i]
         sizes[r] = n
         fill += n
         r += 1
-    return sizes, edges[:fill], lengths[:fill], corners[:fill], areas, centroids, seconds
+    return sizes, edges[:fill], flat[:fill], areas, moments[:, 0], centroids, moments[:, 1]
+
+
+@nb.njit(cache=True, nogil=True)
+def buffers(room):
+    """Return working space for polygons of at most ``room`` corners."""
+    return np.empty((2, 3, room)), np.empty((2, room), np.int32), np.zeros((2, room), np.bool_)

@@ -1,13 +1,6 @@
 """Power cells in space, clipped one by one: the compiled kernel behind `transport.PowerDiagram`.
 
-A cell is a simple polyhedron: each vertex is a cyclic triple of planes (p, q, r), and each edge,
-where planes p and q meet, has one end whose triple holds (p, q) and one whose triple holds
-(q, p); ``edge[p, q]`` is the first. A cut removes the vertices outside and closes the hole: every
-edge with one end removed gets a new vertex on the new plane, between the old ones. Four planes
-through a point make two vertices at one place, which costs nothing, and however rounding decides
-the signs the surface stays closed.
-
-What is cut by which sites is as in `cells2d`.
+What is cut by which sites is as in `cells2d`; `polyhedra` says how.
 """
 
 from __future__ import annotations
@@ -15,62 +8,13 @@ from __future__ import annotations
 import numba as nb
 import numpy as np
 
+from ot_latent.kernels.grid3d import grid_moments, workspace
+from ot_latent.kernels.polyhedra import buffers, clip, polyhedron_moments
 from ot_latent.kernels.site_tree import better_site
 
 FULL = -2  # a polyhedron ran out of room
 PLANES = 64  # room for the planes of a cell at first
 FACETS_PER_CELL = 18  # room for the facets of all cells at first; it grows on demand
-
-
-@nb.njit(cache=True, nogil=True)
-def clip(n, m, v, tri, edge, dx, dy, dz, dh):
-    """Cut by ``<x, (dx, dy, dz)> + dh <= 0``, the plane number ``m``; return the number of vertices.
-
-    Rows of ``v`` are x, y, z, the value of the cut, and whether the vertex was looked up already.
-    Returns -1 if nothing is cut.
-    """
-    outside = False
-    for i in range(n):
-        value = v[0, i] * dx + v[1, i] * dy + v[2, i] * dz + dh
-        v[3, i] = value
-        outside |= value > 0.0
-    if not outside:
-        return -1
-    end, removed = n, 0
-    for i in range(n):
-        if v[3, i] > 0.0:
-            removed += 1
-            end = close_hole(i, end, m, v, tri, edge)
-    last = end - 1
-    for i in range(n):
-        if v[3, i] > 0.0:
-            while last > i and last < n and v[3, last] > 0.0:
-                last -= 1
-            if last <= i:
-                break
-            v[:, i] = v[:, last]
-            for c in range(3):
-                tri[i, c] = tri[last, c]
-                edge[tri[last, c], tri[last, (c + 1) % 3]] = i
-            last -= 1
-    return end - removed
-
-
-@nb.njit(cache=True, nogil=True)
-def close_hole(i, end, m, v, tri, edge):
-    """Put a vertex of plane ``m`` on every edge from removed vertex ``i`` to one that is kept."""
-    for c in range(3):
-        p, q = tri[i, c], tri[i, (c + 1) % 3]
-        o = edge[q, p]
-        if v[3, o] <= 0.0:
-            t = v[3, o] / (v[3, o] - v[3, i])
-            for x in range(3):
-                v[x, end] = v[x, o] + t * (v[x, i] - v[x, o])
-            v[3, end], v[4, end] = 0.0, 0.0
-            tri[end, 0], tri[end, 1], tri[end, 2] = p, q, m
-            edge[p, q], edge[q, m], edge[m, p] = end, end, end
-            end += 1
-    return end
 
 
 @nb.njit(cache=True, nogil=True)
@@ -150,77 +94,19 @@ def certify_cell(j, n, m, y, h, tree, v, tri, edge, plane, seen, stack):
 
 
 @nb.njit(cache=True, nogil=True)
-def polyhedron_moments(n, m, v, tri, edge, first, vector, centroid):
-    """Return volume and second moment about the centroid; fill centroid and vector areas.
-
-    The facet of plane p is a fan of triangles from its vertex ``first[p]``, and every triangle the
-    base of a tetrahedron whose apex is vertex 0.
-    """
-    for p in range(m):
-        first[p] = -1
-        vector[p, 0], vector[p, 1], vector[p, 2] = 0.0, 0.0, 0.0
-    for i in range(n):
-        for c in range(3):
-            first[tri[i, c]] = i
-    volume, second, moment = 0.0, 0.0, np.zeros(3)
-    a, b, f = np.empty(3), np.empty(3), np.empty(3)
-    for i in range(n):
-        for c in range(3):
-            p = tri[i, c]
-            o, r = edge[tri[i, (c + 1) % 3], p], first[p]
-            if o == r or i == r:
-                continue
-            for x in range(3):
-                f[x] = v[x, r] - v[x, 0]
-                a[x], b[x] = v[x, i] - v[x, r], v[x, o] - v[x, r]
-            nx, ny, nz = cross(a, b)
-            vector[p, 0] += nx / 2
-            vector[p, 1] += ny / 2
-            vector[p, 2] += nz / 2
-            piece = (f[0] * nx + f[1] * ny + f[2] * nz) / 6
-            volume += piece
-            square = 0.0
-            for x in range(3):
-                total = 3 * f[x] + a[x] + b[x]
-                moment[x] += piece * total / 4
-                square += total**2 + f[x] ** 2 + (f[x] + a[x]) ** 2 + (f[x] + b[x]) ** 2
-            second += piece * square / 20
-    return _centred(volume, second, moment, v, centroid)
-
-
-@nb.njit(cache=True, nogil=True)
-def _centred(volume, second, moment, v, centroid):
-    """Move moments from vertex 0 to the centroid."""
-    if volume <= 0.0:
-        centroid[:] = np.nan
-        return 0.0, 0.0
-    shift = 0.0
-    for x in range(3):
-        moment[x] /= volume
-        centroid[x] = v[x, 0] + moment[x]
-        shift += moment[x] ** 2
-    return volume, max(0.0, second - volume * shift)
-
-
-@nb.njit(cache=True, nogil=True)
-def cross(a, b):
-    """Return the vector product."""
-    return a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]
-
-
-@nb.njit(cache=True, nogil=True)
-def carve_rows(rows, y, h, domain, indptr, indices, tree, certify):
+def carve_rows(rows, y, h, domain, grid, indptr, indices, tree, certify):
     """Carve the cells of some sites.
 
-    Returns sizes, neighbours across the facets, their areas, an empty table of corners, then
-    volumes, centroids and second moments of the cells.
+    ``grid`` is a density with its corner and voxel size; an empty one means a uniform density.
+    Returns sizes; neighbours across the facets, their areas and measures; then volumes, masses,
+    centroids and second moments of the cells.
     """
     count, room = len(rows), PLANES + 2 * len(domain[2])
-    sizes, volumes, seconds = np.zeros(count, np.int64), np.zeros(count), np.zeros(count)
-    centroids = np.empty((count, 3))
-    facets = np.empty(FACETS_PER_CELL * count + room, np.int32)
-    areas = np.empty(len(facets))
+    sizes, volumes, moments = np.zeros(count, np.int64), np.zeros(count), np.zeros((count, 2))
+    facets, centroids = np.empty(FACETS_PER_CELL * count + room, np.int32), np.empty((count, 3))
+    flat = np.empty((len(facets), 2))
     v, tri, edge, plane, first, vector = buffers(room)
+    work, measures = workspace(room if grid[0].size > 0 else 1), np.empty(room)
     seen, grown = np.zeros(len(y), np.int32), np.zeros(len(y), np.int32)
     stack, fill, r = np.empty(64, np.int64), 0, 0
     while r < count:
@@ -231,84 +117,38 @@ def carve_rows(rows, y, h, domain, indptr, indices, tree, certify):
         if n == FULL:
             room *= 2
             v, tri, edge, plane, first, vector = buffers(room)
+            work, measures = workspace(room if grid[0].size > 0 else 1), np.empty(room)
             seen[:], grown[:] = 0, 0
             continue
-        volumes[r], seconds[r] = polyhedron_moments(n, m, v, tri, edge, first, vector, centroids[r])
+        volumes[r], moments[r, 1] = polyhedron_moments(
+            n, m, v, tri, edge, first, vector, centroids[r]
+        )
+        moments[r, 0] = volumes[r]
+        if grid[0].size > 0 and volumes[r] > 0.0:
+            cell = (v, tri, edge)
+            moments[r, 0], moments[r, 1] = grid_moments(
+                n, m, cell, grid, work, vector, measures, centroids[r]
+            )
         if fill + m > len(facets):
             facets = np.concatenate((facets, np.empty(len(facets) + m, np.int32)))
-            areas = np.concatenate((areas, np.empty(len(facets) - len(areas))))
-        begin = fill
-        fill = emit(m, plane, first, vector, facets, areas, fill)
+            flat = np.concatenate((flat, np.empty((len(facets) - len(flat), 2))))
+        begin, uniform = fill, grid[0].size == 0
+        fill = emit(m, plane, first, vector, measures, uniform, facets, flat, fill)
         sizes[r] = fill - begin
         r += 1
-    corners = np.empty((fill, 0))
-    return sizes, facets[:fill], areas[:fill], corners, volumes, centroids, seconds
+    return sizes, facets[:fill], flat[:fill], volumes, moments[:, 0], centroids, moments[:, 1]
 
 
 @nb.njit(cache=True, nogil=True)
-def emit(m, plane, first, vector, facets, areas, fill):
+def emit(m, plane, first, vector, measures, uniform, facets, flat, fill):
     """Append the facets of a cell to the list of all; return its new length."""
     for p in range(m):
         area = np.sqrt(vector[p, 0] ** 2 + vector[p, 1] ** 2 + vector[p, 2] ** 2)
         if first[p] >= 0 and area > 0.0:
-            facets[fill], areas[fill] = plane[p], area
+            facets[fill], flat[fill, 0] = plane[p], area
+            flat[fill, 1] = area if uniform else measures[p]
             fill += 1
     return fill
-
-
-@nb.njit(cache=True, nogil=True)
-def buffers(room):
-    """Return working space for cells of at most ``room`` planes."""
-    v, tri = np.empty((5, 4 * room + 16)), np.empty((4 * room + 16, 3), np.int32)
-    edge, plane = np.zeros((room + 1, room + 1), np.int32), np.empty(room, np.int64)
-    return v, tri, edge, plane, np.empty(room, np.int64), np.empty((room, 3))
-
-
-@nb.njit(cache=True)
-def box(low, high):
-    """Return a box as vertices (3, 8), triples (8, 3) and names; planes are x+, y+, z+, x-, y-, z-."""
-    corners, triples = np.empty((3, 8)), np.empty((8, 3), np.int32)
-    for i in range(8):
-        negative = (i & 1) + ((i >> 1) & 1) + ((i >> 2) & 1)
-        for x in range(3):
-            below = (i >> x) & 1
-            corners[x, i] = low[x] if below else high[x]
-            triples[i, x] = x + 3 * below
-        if negative % 2 == 0:
-            triples[i, 1], triples[i, 2] = triples[i, 2], triples[i, 1]
-    return corners, triples, -1 - np.arange(6)
-
-
-@nb.njit(cache=True)
-def cut_domain(start, normals, offsets):
-    """Cut a polyhedron by half-spaces ``<n, x> <= b``, and name the planes after them."""
-    corners, triples, names = start
-    n, m = corners.shape[1], len(names)
-    v, tri, edge, plane, _, _ = buffers(m + len(offsets) + 2)
-    v[:3, :n], tri[:n] = corners, triples
-    for i in range(n):
-        for c in range(3):
-            edge[tri[i, c], tri[i, (c + 1) % 3]] = i
-    for f in range(len(offsets)):
-        left = clip(n, m, v, tri, edge, normals[f, 0], normals[f, 1], normals[f, 2], -offsets[f])
-        if left >= 0:
-            n = left
-            plane[m] = -1 - f
-            m += 1
-    number, used = np.full(m, -1), 0
-    for i in range(n):
-        for c in range(3):
-            if number[tri[i, c]] < 0:
-                number[tri[i, c]] = used
-                used += 1
-    kept = np.empty(used, np.int64)
-    for p in range(m):
-        if number[p] >= 0:
-            kept[number[p]] = plane[p]
-    for i in range(n):
-        for c in range(3):
-            tri[i, c] = number[tri[i, c]]
-    return v[:3, :n].copy(), tri[:n].copy(), kept
 
 
 @nb.njit(cache=True)

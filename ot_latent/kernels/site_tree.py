@@ -83,7 +83,18 @@ def build_tree(y, h):
 
 
 def no_tree(dim: int) -> SiteTree:
-    """Return a tree without nodes, where a kernel wants one that it will not use."""
+    """Return a tree without nodes, where a kernel wants one that it will not use.
+
+    Parameters
+    ----------
+    dim : int
+        Dimension of the sites.
+
+    Returns
+    -------
+    SiteTree
+        Of the type that `build_tree` returns.
+    """
     whole, real = np.zeros(0, np.int64), np.zeros((0, dim))
     return SiteTree(whole, whole, whole, whole, real, real, real, np.zeros(0))
 

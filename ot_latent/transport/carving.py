@@ -18,7 +18,7 @@ import torch
 
 from ot_latent._validation import DataError
 from ot_latent.transport.cells import Cells, Frame, Graph, RawCells
-from ot_latent.transport.domains import UniformPolytope, half_spaces
+from ot_latent.transport.domains import GridDensity, UniformPolytope, half_spaces
 from ot_latent.transport.sources import Source
 
 OVERLAP = 1e-12  # share of the domain that guessed cells may cover twice and count as exact
@@ -81,13 +81,12 @@ class Carver:
         if self.dim == 2:
             from ot_latent.transport.plane import PlaneEngine
 
-            return PlaneEngine((corners - centre) / radius)
+            return PlaneEngine((corners - centre) / radius, self._grid())
         from ot_latent.transport.space import SpaceEngine
 
         normals, offsets = half_spaces(self.source)
-        return SpaceEngine(
-            (corners - centre) / radius, normals, (offsets - normals @ centre) / radius
-        )
+        sides = normals, (offsets - normals @ centre) / radius
+        return SpaceEngine((corners - centre) / radius, *sides, self._grid())
 
     def guess(self, points: np.ndarray | None = None) -> Graph:
         """Return the graph of nearest neighbours as a guess of the adjacency.
@@ -188,31 +187,18 @@ class Carver:
 
         offsets = _offsets(raw.sizes)
         graph = both_ways(offsets, raw.neighbours)
-        typical = raw.areas.mean()
-        rows = disagreeing(offsets, raw.neighbours, raw.areas, typical)
+        areas = raw.facets[:, 0]
+        rows = disagreeing(offsets, raw.neighbours, areas, areas.mean())
         if last or 2 * len(rows) > len(raw.sizes):
             return self._carve(self.all_rows, heights, graph, certify=last)
         new = self._carve(rows, heights, graph)
-        flat = {
-            name: splice(
-                offsets,
-                _as_table(getattr(raw, name)),
-                rows,
-                new.sizes,
-                _as_table(getattr(new, name)),
-            )
-            for name in ("neighbours", "areas", "corners")
-        }
-        per_cell = {}
-        for name in ("sizes", "volumes", "centroids", "seconds"):
-            per_cell[name] = getattr(raw, name)
-            per_cell[name][rows] = getattr(new, name)
-        return RawCells(
-            **per_cell,
-            neighbours=flat["neighbours"][:, 0],
-            areas=flat["areas"][:, 0],
-            corners=flat["corners"],
-        )
+        names = splice(offsets, raw.neighbours[:, None], rows, new.sizes, new.neighbours[:, None])
+        facets = splice(offsets, raw.facets, rows, new.sizes, new.facets)
+        merged = {}
+        for name in ("sizes", "volumes", "masses", "centroids", "seconds"):
+            merged[name] = getattr(raw, name).copy()
+            merged[name][rows] = getattr(new, name)
+        return RawCells(neighbours=names[:, 0], facets=facets, **merged)
 
     def _carve(
         self, rows: np.ndarray, heights: np.ndarray, guess: Graph, certify: bool = False
@@ -236,18 +222,27 @@ class Carver:
     def _in_units(self, raw: RawCells) -> Cells:
         """Return cells in the units of the source."""
         centre, radius, d = self.frame.centre, self.frame.radius, self.dim
-        volumes, areas = raw.volumes * radius**d, raw.areas * radius ** (d - 1)
+        total = 1.0 if isinstance(self.source, GridDensity) else self.unit_volume
         return Cells(
-            volumes=volumes,
-            masses=volumes / self.volume,
-            seconds=raw.seconds * (radius ** (d + 2) / self.volume),
+            volumes=raw.volumes * radius**d,
+            masses=raw.masses / total,
+            seconds=raw.seconds * (radius**2 / total),
             centroids=centre + radius * raw.centroids,
             offsets=_offsets(raw.sizes),
             neighbours=raw.neighbours,
-            areas=areas,
-            measures=areas / self.volume,
-            corners=centre + radius * raw.corners if d == 2 else None,
+            areas=raw.facets[:, 0] * radius ** (d - 1),
+            measures=raw.facets[:, 1] / (radius * total),
+            corners=centre + radius * raw.facets[:, 2:] if d == 2 else None,
         )
+
+    def _grid(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return density, corner and pixel size in the units of the kernels; empty if uniform."""
+        centre, radius, d = self.frame.centre, self.frame.radius, self.dim
+        if not isinstance(self.source, GridDensity):
+            return np.zeros((0,) * d), np.zeros(d), np.ones(d)
+        low, high = self.source.low.numpy(), self.source.high.numpy()
+        step = (high - low) / np.array(self.source.values.shape) / radius
+        return np.ascontiguousarray(self.source.values * radius**d), (low - centre) / radius, step
 
 
 def _offsets(sizes: np.ndarray) -> np.ndarray:
@@ -255,16 +250,11 @@ def _offsets(sizes: np.ndarray) -> np.ndarray:
     return np.concatenate([[0], np.cumsum(sizes)])
 
 
-def _as_table(values: np.ndarray) -> np.ndarray:
-    """Return a vector as a table of one column."""
-    return values[:, None] if values.ndim == 1 else values
-
-
 def _later_twins(sites: np.ndarray, heights: np.ndarray, order: np.ndarray) -> np.ndarray:
-    """Return the sites that equal another one of the same height and smaller number."""
+    """Return the sites that equal another one of the same height and smaller index."""
     rows = np.column_stack([sites, heights])
-    ranked = np.lexsort((order, *rows.T))
-    return ranked[1:][(np.diff(rows[ranked], axis=0) == 0).all(axis=1)]
+    sorting = np.lexsort((order, *rows.T))
+    return sorting[1:][(np.diff(rows[sorting], axis=0) == 0).all(axis=1)]
 
 
 def domain_of(source: Source) -> tuple[np.ndarray, float]:

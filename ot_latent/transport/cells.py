@@ -19,18 +19,20 @@ class RawCells(NamedTuple):
     Attributes
     ----------
     sizes : ndarray of shape (m,)
-        Number of facets of each cell; the three arrays below hold them end to end.
-    neighbours, areas, corners : ndarray of shape (F,), (F,), (F, 2) or (F, 0)
+        Number of facets of each cell; the two arrays below hold them end to end.
+    neighbours : ndarray of shape (F,)
         As in `Cells`.
-    volumes, centroids, seconds : ndarray of shape (m,), (m, d), (m,)
-        Lebesgue volume, centroid, and second moment about it.
+    facets : ndarray of shape (F, 2) or (F, 4)
+        Areas, measures, and in the plane the first corner.
+    volumes, masses, centroids, seconds : ndarray of shape (m,), (m,), (m, d), (m,)
+        Lebesgue volume, and integrals against the density: with a grid, of a probability, else 1.
     """
 
     sizes: np.ndarray
     neighbours: np.ndarray
-    areas: np.ndarray
-    corners: np.ndarray
+    facets: np.ndarray
     volumes: np.ndarray
+    masses: np.ndarray
     centroids: np.ndarray
     seconds: np.ndarray
 
@@ -93,7 +95,19 @@ class Cells(NamedTuple):
 
 @dataclass(frozen=True)
 class Frame:
-    """Units of the kernels: source x = centre + radius x', site y = mean + size y'."""
+    """Units of the kernels: source x = centre + radius x', site y = mean + size y'.
+
+    Parameters
+    ----------
+    centre : ndarray of shape (d,)
+        Centre of the domain.
+    radius : float
+        A power of two near its extent.
+    mean : ndarray of shape (d,)
+        Centre of the sites.
+    size : float
+        A power of two near their extent.
+    """
 
     centre: np.ndarray
     radius: float

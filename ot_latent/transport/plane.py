@@ -16,9 +16,12 @@ class PlaneEngine:
     ----------
     corners : ndarray of shape (v, 2)
         Corners of the domain, in any order.
+    grid : tuple of ndarray
+        Density, lowest corner and pixel size; an empty density means a uniform one.
     """
 
-    def __init__(self, corners: np.ndarray) -> None:
+    def __init__(self, corners: np.ndarray, grid: tuple[np.ndarray, ...]) -> None:
+        self.grid = grid
         middle = corners.mean(axis=0)
         turn = np.argsort(np.arctan2(corners[:, 1] - middle[1], corners[:, 0] - middle[0]))
         self.domain = np.ascontiguousarray(corners[turn])
@@ -52,4 +55,6 @@ class PlaneEngine:
         RawCells
             The cells.
         """
-        return RawCells(*carve_rows(rows, sites, heights, self.domain, *guess, tree, certify))
+        return RawCells(
+            *carve_rows(rows, sites, heights, self.domain, self.grid, *guess, tree, certify)
+        )

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from ot_latent.kernels.cells3d import box, carve_one, carve_rows, cut_domain
+from ot_latent.kernels.cells3d import carve_one, carve_rows
+from ot_latent.kernels.polyhedra import box, cut_domain
 from ot_latent.kernels.site_tree import SiteTree
 from ot_latent.transport.cells import Graph, RawCells
 
@@ -18,9 +19,18 @@ class SpaceEngine:
         Corners of the domain.
     normals, offsets : ndarray of shape (m, 3) and (m,)
         Its half-spaces ``<n, x> <= b``; side f of the domain is row f.
+    grid : tuple of ndarray
+        Density, lowest corner and voxel size; an empty density means a uniform one.
     """
 
-    def __init__(self, corners: np.ndarray, normals: np.ndarray, offsets: np.ndarray) -> None:
+    def __init__(
+        self,
+        corners: np.ndarray,
+        normals: np.ndarray,
+        offsets: np.ndarray,
+        grid: tuple[np.ndarray, ...],
+    ) -> None:
+        self.grid = grid
         low, high = corners.min(axis=0), corners.max(axis=0)
         identity = np.eye(3)
         if np.array_equal(normals, np.concatenate([identity, -identity])):
@@ -51,7 +61,9 @@ class SpaceEngine:
         RawCells
             The cells.
         """
-        return RawCells(*carve_rows(rows, sites, heights, self.domain, *guess, tree, certify))
+        return RawCells(
+            *carve_rows(rows, sites, heights, self.domain, self.grid, *guess, tree, certify)
+        )
 
     def facets_of(
         self, row: int, sites: np.ndarray, heights: np.ndarray, neighbours: np.ndarray
