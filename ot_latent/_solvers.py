@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 Callback = Callable[[dict[str, Any]], bool | None]
 SOLVERS = ("auto", "exact", "sampled", "pot")
 TOLERANCES = {"exact": 1e-6, "sampled": 0.1, "pot": 0.1}  # each in the norm of its solver
-EXACT_DIM = 2
+EXACT_DIM = 3
 
 
 def check_solver(name: str) -> None:

@@ -209,7 +209,7 @@ def test_other_sources(source):
 
 # -- the exact solver ------------------------------------------------------------------------------
 
-FLAT = [1, 2]
+FLAT = [1, 2, 3]
 
 
 def low_dimensional(dim, n=300, dtype=np.float64):
@@ -355,7 +355,7 @@ def test_bad_codes_are_refused(Z, message):
 
 
 REFUSED_PARAMETERS = [
-    ({"solver": "exact"}, r"at most \d dimensions as its source, got UniformBox of dimension 6"),
+    ({"solver": "exact"}, r"at most 3 dimensions as its source, got UniformBox of dimension 6"),
     ({"solver": "magic"}, "solver must be one of"),
     ({"extension": "magic"}, "extension must be one of"),
     ({"tolerance": -1.0}, "tolerance must be"),

@@ -20,7 +20,7 @@ from ot_latent.config import RunConfig
 from ot_latent.run_folder import CHECKPOINTS, RunError, RunFolder
 from ot_latent.run_models import find_label, load_generator, load_model
 
-QUICK = ("--epochs", "3", "--latent-dim", "3", "--width", "8", "--tolerance", "0.3")
+QUICK = ("--epochs", "3", "--latent-dim", "4", "--width", "8", "--tolerance", "0.3")
 QUICK += ("--batch-size", "64", "--checkpoint-seconds", "0.2")
 
 
@@ -134,6 +134,43 @@ def steps(entries):
 def samples(entries):
     """Return the numbers of noise samples that the solver had drawn."""
     return [e["samples"] for e in entries if "samples" in e]
+
+
+def test_an_exact_transport_that_is_killed_starts_again_and_changes_no_bit(tmp_path):
+    path, out = tmp_path / "plane.npy", tmp_path / "run"
+    np.save(path, np.random.default_rng(0).normal(size=(20_000, 2)))
+    process = start("train", "--codes", path, "--out", out)
+    folder, until = RunFolder(out), time.monotonic() + 60
+    while not any("error" in entry for entry in folder.history()):
+        assert process.poll() is None, process.communicate()[1].decode()
+        assert time.monotonic() < until, "no step of the solver"
+        time.sleep(0.005)
+    process.kill()
+    process.communicate()
+    assert not folder.complete, "the run was too fast to be interrupted"
+    assert not (out / CHECKPOINTS / "transport.safetensors").exists()
+    finished("train", "--out", out, "--resume")
+    assert folder.summary()["transport"]["error_norm"] == "max relative"
+    finished("train", "--codes", path, "--out", tmp_path / "whole")
+    same_model(out, tmp_path / "whole")
+
+
+def test_an_exact_run_is_told_and_solved_again(tmp_path, capsys):
+    np.save(tmp_path / "space.npy", np.random.default_rng(0).normal(size=(200, 3)))
+    out = tmp_path / "run"
+    finished("train", "--codes", tmp_path / "space.npy", "--out", out, "--tolerance", "0.01")
+    assert "max relative cell error" in capsys.readouterr().err
+    finished("solve", out)
+    assert RunFolder(out).summary()["transport"]["tolerance"] == 0.01
+    finished("solve", out, "--tolerance", "1e-9", "--strict")
+    told = RunFolder(out).summary()["transport"]
+    assert (told["solver"], told["samples"], told["status"]) == ("DampedNewton", 0, "CONVERGED")
+    assert told["mass_error_interval"] == [told["mass_error"]] * 2
+    finished("info", out)
+    assert "exact, wanted 1e-09" in capsys.readouterr().err
+    refused = ("--out", str(tmp_path / "no"), "--source", "gaussian", "--solver", "exact")
+    assert cli.run(["train", "--codes", str(tmp_path / "space.npy"), *refused]) == 2
+    assert "got Gaussian of dimension 3; use solver='sampled'" in capsys.readouterr().err
 
 
 def test_an_interrupt_writes_a_state_and_exits_with_130(codes, tmp_path):
