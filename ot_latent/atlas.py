@@ -7,19 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ot_latent._validation import DataError, check_same_length
-from ot_latent.raster import (
-    CellRaster,
-    cells_on_grid,
-    gaussian_grid,
-    noise_grid,
-    rasterise_cells,
-    source_square,
-)
+from ot_latent.raster import CellRaster, gaussian_grid, noise_grid, rasterise_cells
+
+if TYPE_CHECKING:
+    from ot_latent.transport.power_diagram import PowerDiagram
 
 AMBIGUOUS_QUANTILE = 0.01  # of the confidence on real data: below it a picture counts as ambiguous
 Array = np.ndarray
@@ -79,12 +75,14 @@ class Atlas:
         Target codes.
     labels : ndarray of shape (N,) or None
         Their classes.
-    raster : CellRaster
-        Cells of the noise square; cell j belongs to code j.
+    cells : PowerDiagram or CellRaster
+        Cells of the noise, cell j belonging to code j: polygons where the noise fills a box, a
+        polytope or a grid, else pixels.
     mass_error : float
-        Largest relative error of a cell's mass; NaN where it is not known.
+        Largest relative error of a cell's mass, exact for polygons; NaN where it is not known.
     mass_rms : tuple of float
-        Rms relative error of the masses, and the ends of its 95 % interval; NaN without a solution.
+        Rms relative error of the masses, and the ends of its 95 % interval, as a sampled solver
+        tells it; else NaN.
     mapped, gaussian, reconstructed : Panel
         A regular grid of noise through the transport map, the same grid through the Gaussian with
         the codes' moments, and reconstructions of held-out data (their ceiling).
@@ -101,7 +99,7 @@ class Atlas:
 
     codes: Array
     labels: Array | None
-    raster: CellRaster
+    cells: PowerDiagram | CellRaster
     mass_error: float
     mass_rms: tuple[float, float, float]
     mapped: Panel
@@ -139,6 +137,7 @@ def compute(
     reconstructed: Any,
     features: Callable[[Any], Any] | None = None,
     solution: Any = None,
+    weights: Any = None,
     side: int = 24,
     resolution: int = 600,
 ) -> Atlas:
@@ -166,11 +165,13 @@ def compute(
     features : callable, optional
         Images to features (m, p) for the Frechet distance.
     solution : SemiDiscreteSolution, optional
-        Its rms mass error, and for other sources than a box its largest one, are told.
+        The rms mass error of a sampled one is told, and the largest one where cells are no polygons.
+    weights : array-like of shape (N,), optional
+        Masses that the cells should have; by default equal ones.
     side : int, default=24
         Tiles along a side.
     resolution : int, default=600
-        Pixels along a side of the picture of cells.
+        Pixels along a side of the picture of cells that are no polygons.
 
     Returns
     -------
@@ -196,6 +197,7 @@ def compute(
     shares = _class_shares(labels, confidence)
     reference = None if features is None else np.asarray(features(real))
     noise = noise_grid(source, side)
+    cells = cells_of(potential, source, resolution=resolution)
 
     def panel(images: Any) -> Panel:
         return _panel(np.asarray(images), probabilities, features, threshold, shares, reference)
@@ -203,8 +205,8 @@ def compute(
     return Atlas(
         codes=codes,
         labels=labels,
-        raster=rasterise_cells(potential, source, resolution=resolution),
-        mass_error=_largest_mass_error(solution, potential, source),
+        cells=cells,
+        mass_error=_largest_mass_error(cells, solution, len(codes), weights),
         mass_rms=_rms(solution),
         mapped=panel(decode(np.asarray(transport(noise)))),
         gaussian=panel(decode(gaussian_grid(codes, side))),
@@ -214,6 +216,32 @@ def compute(
         threshold=threshold,
         side=side,
     )
+
+
+def cells_of(potential: Any, source: Any, *, resolution: int = 600) -> PowerDiagram | CellRaster:
+    """Return the cells of a two-dimensional source, exact where its domain allows it.
+
+    Parameters
+    ----------
+    potential : BrenierPotential
+        Potential over the source's plane.
+    source : Source
+        Two-dimensional source.
+    resolution : int, default=600
+        Pixels along a side, where cells are no polygons.
+
+    Returns
+    -------
+    PowerDiagram or CellRaster
+        Polygons for a box, a polytope or a grid, else pixels.
+    """
+    from ot_latent.transport.domains import GridDensity, UniformPolytope
+    from ot_latent.transport.power_diagram import PowerDiagram
+    from ot_latent.transport.sources import UniformBox
+
+    if isinstance(source, UniformBox | UniformPolytope | GridDensity):
+        return PowerDiagram(source, potential)
+    return rasterise_cells(potential, source, resolution=resolution)
 
 
 def _class_shares(labels: Array | None, confidence: Array) -> Array:
@@ -264,24 +292,22 @@ def _panel(
 
 
 def _rms(solution: Any) -> tuple[float, float, float]:
-    """Return the solution's mass error with its interval."""
-    if solution is None:
+    """Return a sampled solution's mass error with its interval."""
+    if solution is None or solution.error_norm != "rms":
         return (float("nan"),) * 3
     low, high = solution.mass_error_interval
     return float(solution.mass_error), float(low), float(high)
 
 
-def _largest_mass_error(solution: Any, potential: Any, source: Any) -> float:
-    """Return max_j |w_j - nu_j| / nu_j, nu_j = 1/N: counted on a fine grid where that is exact."""
-    n = len(potential.points)
-    if hasattr(source, "low"):
-        side = int(np.clip(np.sqrt(1500 * n), 256, 4096))
-        counts = np.bincount(
-            cells_on_grid(potential, *source_square(source), side).ravel(), minlength=n
-        )
-        return float(np.abs(counts * n / side**2 - 1.0).max())
+def _largest_mass_error(
+    cells: PowerDiagram | CellRaster, solution: Any, n: int, weights: Any
+) -> float:
+    """Return max_j |w_j - nu_j| / nu_j, from the cells or else from the solver's residual."""
+    nu = np.full(n, 1 / n) if weights is None else np.asarray(weights, np.float64)
+    if not isinstance(cells, CellRaster):
+        return float(np.abs(cells.masses.numpy() / nu - 1.0).max())
     residual = getattr(solution, "mass_residual", None)
-    return float("nan") if residual is None else float(np.abs(np.asarray(residual.cpu())).max() * n)
+    return float("nan") if residual is None else float(np.abs(residual.cpu().numpy() / nu).max())
 
 
 def _or_none(value: float) -> float | None:

@@ -27,7 +27,7 @@ FLOORS = [
     {"kernels.cells2d", "kernels.cells3d"}
     | {"latent.autoencoder", "latent.batches", "latent.classifier", "latent.preprocessing"}
     | {"latent.training_state", "transport.cells", "transport.potential", "transport.source_kinds"},
-    {"metrics", "raster", "theory", "run_folder", "transport.solution", "transport.triangulation"}
+    {"metrics", "raster", "tears", "theory", "run_folder", "transport.solution", "transport.triangulation"}
     | {"transport.plane", "transport.space"},
     {"latent.training", "transport.stochastic_state", "transport.survey", "transport.warm_start"}
     | {"transport.carving", "transport.line"},

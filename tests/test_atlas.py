@@ -12,6 +12,7 @@ import torch
 from ot_latent import atlas, plotting
 from ot_latent._validation import DataError
 from ot_latent.plotting.atlas import tile_sheet
+from ot_latent.transport import GridDensity, UniformPolytope
 from ot_latent.transport.potential import BrenierPotential
 from ot_latent.transport.sources import UniformBall, UniformBox
 
@@ -90,15 +91,33 @@ def test_without_labels_shares_are_those_of_real_images():
     assert found.mapped.share_error == 0.0
 
 
-def test_the_largest_mass_error_is_counted():
+EVEN = BrenierPotential(HALVES.points[:2], HALVES.heights[:2])
+
+
+def test_the_largest_mass_error_is_that_of_the_exact_cells():
     # masses 1/2, 1/2, 0 where each should be 1/3
     assert compute().mass_error == pytest.approx(1.0)
-    even = BrenierPotential(HALVES.points[:2], HALVES.heights[:2])
-    assert compute(potential=even, labels=None).mass_error == 0.0
+    assert compute(potential=EVEN, labels=None).mass_error < 1e-12
+    uneven = compute(potential=EVEN, labels=None, weights=torch.tensor([0.4, 0.6]))
+    assert uneven.mass_error == pytest.approx(0.25)
+
+
+def test_cells_are_polygons_where_the_source_allows_it():
+    triangle = UniformPolytope([[-1, 0], [0, -1], [1, 1]], [0, 0, 1])
+    for source in (UNIT, triangle, GridDensity(np.ones((2, 2)), [0, 0], [1, 1])):
+        assert atlas.cells_of(EVEN, source).polygons()[1][-1] >= 6
+    pixels = atlas.cells_of(EVEN, UniformBall(2), resolution=9)
+    assert pixels.index.shape == (9, 9)
+
+
+def test_an_exact_solution_has_no_rms():
+    exact = SimpleNamespace(error_norm="max relative", mass_error=1e-9)
+    assert np.isnan(compute(solution=exact).mass_rms).all()
 
 
 def test_the_solution_speaks_for_other_sources():
     solution = SimpleNamespace(
+        error_norm="rms",
         mass_residual=torch.tensor([0.01, -0.03, 0.02]),
         mass_error=0.05,
         mass_error_interval=(0.04, 0.06),
@@ -144,13 +163,21 @@ def test_coloured_tiles_stay_as_they_are():
 
 
 def test_the_figure_prints_its_numbers():
-    solution = SimpleNamespace(mass_error=0.05, mass_error_interval=(0.04, 0.06))
+    solution = SimpleNamespace(error_norm="rms", mass_error=0.05, mass_error_interval=(0.04, 0.06))
     figure = plotting.atlas(compute(solution=solution), names=("one", "two"), title="A title")
     words = " ".join(text.get_text() for text in figure.texts)
     assert len(figure.axes) == 4
-    assert "largest mass error 100 %" in words
+    assert "largest relative mass error 100 %" in words
     assert "rms 5 % (95 % interval 4 to 6)" in words
     assert "ambiguous 100.0 %" in words
     assert "Reconstructed held-out images:\n25.0 % ambiguous" in words
     assert "A title" in words
     assert [t.get_text() for t in figure.legends[0].get_texts()] == ["one", "two"]
+
+
+def test_tiny_errors_are_printed_as_powers_of_ten():
+    from dataclasses import replace
+
+    figure = plotting.atlas(replace(compute(), mass_error=2.3e-10))
+    words = " ".join(text.get_text() for text in figure.texts)
+    assert r"largest relative mass error $2\times 10^{-10}$" in words

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ot_latent import plotting
-from ot_latent.transport import BrenierPotential, UniformBox
+from ot_latent.transport import BrenierPotential, UniformBall, UniformBox
 
 RNG = np.random.default_rng(0)
 IMAGES = RNG.integers(0, 256, (7, 9, 11), dtype=np.uint8)
@@ -88,7 +88,7 @@ def test_convergence_of_exact_steps_sets_damped_ones_apart(ax):
     assert lines["full step"].get_ydata()[-1] > 0  # an error of zero has a place on the scale
     assert (ax.get_xscale(), ax.get_yscale()) == ("linear", "log")
     one = plotting.convergence({"error": (1e-9,)}, title="closed form")
-    assert one.get_title() == "closed form"
+    assert one.get_title(loc="left") == "closed form"
 
 
 def test_modes_draw_shares_not_counts(ax):
@@ -99,11 +99,25 @@ def test_modes_draw_shares_not_counts(ax):
 
 
 def test_cells_split_the_square_where_the_potential_does(ax):
-    plotting.cells_2d(potential(), UniformBox.centered(2), [0, 1], resolution=60, ax=ax)
+    plotting.cells_2d(potential(), UniformBall(2), [0, 1], resolution=60, ax=ax)
     pixels = np.asarray(ax.images[0].get_array())
     left, right = pixels[30, 10], pixels[30, 50]
     assert not np.array_equal(left, right)
     assert np.array_equal(left, pixels[10, 10])
+
+
+def test_exact_cells_are_polygons_and_tears_black_lines(ax):
+    y = np.r_[np.linspace(0.0, 0.4, 6), np.linspace(3.0, 3.4, 6)]  # two groups on a line
+    heights = -np.cumsum(np.r_[0, np.diff(y)] * np.arange(12) / 12)
+    strips = BrenierPotential(np.stack([y, 0 * y], axis=1), heights)
+    plotting.cells_2d(strips, UniformBox.unit(2), np.arange(12) // 6, ax=ax)
+    cells, tears = ax.collections
+    assert [len(p.vertices) for p in cells.get_paths()] == [5] * 12  # closed
+    (line,) = tears.get_segments()
+    np.testing.assert_allclose(line[:, 0], 0.5)
+    assert tears.get_colors()[0].tolist() == [0, 0, 0, 1]  # a wide one: full strength
+    assert (ax.get_xlim(), ax.get_ylim()) == ((0, 1), (0, 1))
+    assert not np.array_equal(*cells.get_facecolor()[[0, 6]])
 
 
 def test_a_changed_input_changes_the_picture():

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ot_latent.plotting.cells import codes_2d, draw_raster
+from ot_latent.plotting.cells import codes_2d, draw_cells
 from ot_latent.plotting.images import as_colour, mosaic, show
 from ot_latent.plotting.style import INK, SOFT, class_colours, style
 
@@ -60,7 +60,7 @@ def atlas(data: Atlas, *, names: Sequence[str] | None = None, title: str = "") -
         places["a"].set_xticks([])
         places["a"].set_yticks([])
         places["a"].spines[:].set_visible(False)
-        draw_raster(places["b"], data.raster, data.labels, len(data.codes))
+        draw_cells(places["b"], data.cells, data.labels, len(data.codes))
         colours = _colours(data)
         for key, panel in (("c", data.mapped), ("d", data.gaussian)):
             show(places[key], tile_sheet(panel, colours, columns=data.side))
@@ -121,10 +121,18 @@ def _mass_line(data: Atlas) -> str:
     text = f"{len(data.codes):,} cells, tears black"
     rms, low, high = data.mass_rms
     if np.isfinite(data.mass_error):
-        text += f"; largest mass error {_percent(data.mass_error)} %"
+        text += f"; largest relative mass error {_short(data.mass_error)}"
     if np.isfinite(rms):
         text += f"\nrms {_percent(rms)} % (95 % interval {_percent(low)} to {_percent(high)})"
     return text
+
+
+def _short(share: float) -> str:
+    """Return a share in percent, or as a power of ten where it is too small for that."""
+    if share >= 5e-5 or share == 0:
+        return f"{_percent(share)} %"
+    digit, power = f"{share:.0e}".split("e")
+    return rf"${digit}\times 10^{{{int(power)}}}$"
 
 
 def _percent(share: float) -> str:

@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from ot_latent.raster import CellRaster
+    from ot_latent.transport.power_diagram import PowerDiagram
+
+HAIR = 0.15  # outline of a polygon in its own colour, points: no seams between the fills
+THIN, THICK = 0.3, 1.8  # widths of the weakest and of the strongest tear, points
 
 
 def codes_2d(
@@ -87,15 +91,92 @@ def cell_picture(raster: CellRaster, labels: np.ndarray | None, n: int) -> np.nd
     ndarray of shape (r, r, 3)
         Unsigned bytes; pixels outside the source are white.
     """
+    colours = shaded_colours(labels, n)
+    picture = np.where((raster.index < 0)[..., None], 1.0, colours[np.maximum(raster.index, 0)])
+    picture[raster.torn] = 0.0
+    return np.round(picture * 255).astype(np.uint8)
+
+
+def shaded_colours(labels: np.ndarray | None, n: int) -> np.ndarray:
+    """Give each cell the colour of its class, in a shade of its own.
+
+    Parameters
+    ----------
+    labels : ndarray of shape (n,) or None
+        Class of each cell's code.
+    n : int
+        Number of cells.
+
+    Returns
+    -------
+    ndarray of shape (n, 3)
+        Colours in [0, 1].
+    """
     # a shade per cell, from a multiplicative hash of its number: neighbours differ, no randomness
     shade = ((np.arange(n, dtype=np.uint64) * np.uint64(2654435761)) % np.uint64(1000)).astype(
         float
     )
     colours = label_colours(labels, n)
-    colours = colours + (1.0 - colours) * (0.28 * shade / 1000)[:, None]
-    picture = np.where((raster.index < 0)[..., None], 1.0, colours[np.maximum(raster.index, 0)])
-    picture[raster.torn] = 0.0
-    return np.round(picture * 255).astype(np.uint8)
+    return colours + (1.0 - colours) * (0.28 * shade / 1000)[:, None]
+
+
+def draw_polygons(ax: Axes, diagram: PowerDiagram, labels: np.ndarray | None) -> None:
+    """Put exact cells into axes, without frame and ticks; tears are black, strong where wide.
+
+    Parameters
+    ----------
+    ax : matplotlib.axes.Axes
+        Axes to fill.
+    diagram : PowerDiagram
+        Cells in the plane.
+    labels : ndarray of shape (N,) or None
+        Class of each cell's code.
+    """
+    from matplotlib.collections import LineCollection, PolyCollection
+
+    from ot_latent.tears import find_tears
+
+    vertices, offsets, _ = diagram.polygons()
+    held = np.flatnonzero(np.diff(offsets) > 2)
+    colours = shaded_colours(labels, len(offsets) - 1)[held]
+    polygons = [vertices[offsets[j] : offsets[j + 1]] for j in held]
+    ax.add_collection(
+        PolyCollection(
+            polygons, facecolors=colours, edgecolors=colours, linewidths=HAIR, rasterized=True
+        )
+    )
+    torn = find_tears(diagram)
+    ink = np.zeros((len(torn.strengths), 4))
+    ink[:, 3] = 0.1 + 0.9 * torn.strengths
+    widths = THIN + (THICK - THIN) * torn.strengths
+    lines = LineCollection(
+        torn.segments, colors=ink, linewidths=widths, capstyle="round", rasterized=True
+    )
+    ax.add_collection(lines)
+    low, high = vertices.min(axis=0), vertices.max(axis=0)
+    ax.set_xlim(low[0], high[0])
+    ax.set_ylim(low[1], high[1])
+    _bare(ax)
+
+
+def draw_cells(
+    ax: Axes, cells: PowerDiagram | CellRaster, labels: np.ndarray | None, n: int
+) -> None:
+    """Put cells into axes, as polygons or as pixels.
+
+    Parameters
+    ----------
+    ax : matplotlib.axes.Axes
+        Axes to fill.
+    cells : PowerDiagram or CellRaster
+        What `ot_latent.atlas.cells_of` returns.
+    labels, n
+        As in `cell_picture`.
+    """
+    if hasattr(cells, "polygons"):
+        draw_polygons(ax, cells, labels)
+    else:
+        draw_raster(ax, cells, labels, n)
 
 
 def cells_2d(
@@ -104,11 +185,13 @@ def cells_2d(
     labels: Any = None,
     *,
     resolution: int = 600,
-    tear: float | None = None,
     title: str = "",
     ax: Axes | None = None,
 ) -> Axes:
     """Draw the power cells that cut a two-dimensional source, tears in black.
+
+    Cells of a box, a polytope or a grid are drawn as exact polygons, those of other sources as
+    pixels.
 
     Parameters
     ----------
@@ -119,9 +202,7 @@ def cells_2d(
     labels : array-like of shape (N,), optional
         Class of each point.
     resolution : int, default=600
-        Pixels along a side.
-    tear : float, optional
-        See :func:`ot_latent.raster.rasterise_cells`.
+        Pixels along a side, where cells are pixels.
     title : str, default=""
         Title of the axes.
     ax : matplotlib.axes.Axes, optional
@@ -130,18 +211,18 @@ def cells_2d(
     Returns
     -------
     matplotlib.axes.Axes
-        The axes, with one picture in the source's coordinates.
+        The axes, in the source's coordinates.
     """
-    from ot_latent.raster import TEAR, rasterise_cells
+    from ot_latent.atlas import cells_of
 
     n = len(potential.points)
     if labels is not None:
         check_same_length(labels, potential.points, ("labels", "the potential's points"))
         labels = np.asarray(labels)
-    raster = rasterise_cells(potential, source, resolution=resolution, tear=tear or TEAR)
+    cells = cells_of(potential, source, resolution=resolution)
     with style():
         ax = resolve_axes(ax, (5.2, 5.2))
-        draw_raster(ax, raster, labels, n)
+        draw_cells(ax, cells, labels, n)
         ax.set_title(title)
     return ax
 
@@ -157,6 +238,12 @@ def draw_raster(ax: Axes, raster: CellRaster, labels: np.ndarray | None, n: int)
         As in `cell_picture`.
     """
     ax.imshow(cell_picture(raster, labels, n), extent=raster.extent, interpolation="antialiased")
+    _bare(ax)
+
+
+def _bare(ax: Axes) -> None:
+    """Take frame and ticks away, and keep squares square."""
+    ax.set_aspect("equal")
     ax.spines[:].set_visible(False)
     ax.set_xticks([])
     ax.set_yticks([])
