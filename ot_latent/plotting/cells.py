@@ -8,11 +8,11 @@ import numpy as np
 
 from ot_latent._validation import check_array, check_same_length
 from ot_latent.plotting.style import class_colours, label_colours, resolve_axes, style
+from ot_latent.raster import CellRaster
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from ot_latent.raster import CellRaster
     from ot_latent.transport.power_diagram import PowerDiagram
 
 HAIR = 0.15  # outline of a polygon in its own colour, points: no seams between the fills
@@ -173,10 +173,10 @@ def draw_cells(
     labels, n
         As in `cell_picture`.
     """
-    if hasattr(cells, "polygons"):
-        draw_polygons(ax, cells, labels)
-    else:
+    if isinstance(cells, CellRaster):
         draw_raster(ax, cells, labels, n)
+    else:
+        draw_polygons(ax, cells, labels)
 
 
 def cells_2d(
