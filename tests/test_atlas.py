@@ -168,7 +168,7 @@ def test_the_figure_prints_its_numbers():
     words = " ".join(text.get_text() for text in figure.texts)
     assert len(figure.axes) == 4
     assert "largest relative mass error 100 %" in words
-    assert "rms 5 % (95 % interval 4 to 6)" in words
+    assert "rms 5 % (4 to 6)" in words
     assert "ambiguous 100.0 %" in words
     assert "Reconstructed held-out images:\n25.0 % ambiguous" in words
     assert "A title" in words

@@ -121,9 +121,9 @@ def _mass_line(data: Atlas) -> str:
     text = f"{len(data.codes):,} cells, tears black"
     rms, low, high = data.mass_rms
     if np.isfinite(data.mass_error):
-        text += f"; largest relative mass error {_short(data.mass_error)}"
+        text += f"\nlargest relative mass error {_short(data.mass_error)}"
     if np.isfinite(rms):
-        text += f"\nrms {_percent(rms)} % (95 % interval {_percent(low)} to {_percent(high)})"
+        text += f"; rms {_percent(rms)} % ({_percent(low)} to {_percent(high)})"
     return text
 
 
