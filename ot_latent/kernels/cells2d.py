@@ -18,6 +18,7 @@ from ot_latent.kernels.grid2d import grid_moments
 from ot_latent.kernels.polygons import clip, polygon_moments
 from ot_latent.kernels.site_tree import better_site
 
+SLACK = 1.0 + 1e-9  # of a ball around a cell, for rounding
 FULL = -2  # a polygon ran out of room
 EDGES_PER_CELL = 7  # room for the edges of all cells at first; it grows on demand
 
@@ -30,12 +31,14 @@ def try_site(k, j, n, at, y, h, v, gen, ok):
 
 
 @nb.njit(cache=True, nogil=True)
-def try_neighbours(a, j, n, at, y, h, indptr, indices, v, gen, ok, seen):
+def try_neighbours(a, j, n, at, y, h, indptr, indices, v, gen, ok, seen, ball):
     """Cut the cell of ``j`` by the guessed neighbours of ``a`` that were not tried yet."""
     for q in range(indptr[a], indptr[a + 1]):
         k = indices[q]
-        if seen[k] != j + 1:
-            seen[k] = j + 1
+        if seen[k] == j + 1:
+            continue
+        seen[k] = j + 1
+        if may_cut(k, j, y, h, ball):
             n, at = try_site(k, j, n, at, y, h, v, gen, ok)
             if n > gen.shape[1] - 2:
                 return FULL, at
@@ -43,20 +46,40 @@ def try_neighbours(a, j, n, at, y, h, indptr, indices, v, gen, ok, seen):
 
 
 @nb.njit(cache=True, nogil=True)
+def enclose(n, at, v, ball):
+    """Set ``ball`` to the mean of the corners and the square of the largest distance from it."""
+    ball[:] = 0.0
+    for i in range(n):
+        ball[0] += v[at, 0, i] / n
+        ball[1] += v[at, 1, i] / n
+    for i in range(n):
+        ball[2] = max(ball[2], (v[at, 0, i] - ball[0]) ** 2 + (v[at, 1, i] - ball[1]) ** 2)
+
+
+@nb.njit(cache=True, nogil=True)
+def may_cut(k, j, y, h, ball):
+    """Tell whether site ``k`` beats ``j`` anywhere in the ball."""
+    dx, dy = y[k, 0] - y[j, 0], y[k, 1] - y[j, 1]
+    level = ball[0] * dx + ball[1] * dy + h[k] - h[j]
+    return level > 0.0 or level * level <= ball[2] * (dx * dx + dy * dy) * SLACK
+
+
+@nb.njit(cache=True, nogil=True)
 def carve(j, y, h, domain, indptr, indices, v, gen, ok, seen, grown):
     """Return size and buffer of the cell of ``j``; the size is FULL if the buffers are too small."""
-    n, at = len(domain), 0
+    n, at, ball = len(domain), 0, np.array([0.0, 0.0, np.inf])
     for i in range(n):
         v[0, 0, i], v[0, 1, i], gen[0, i], ok[0, i] = domain[i, 0], domain[i, 1], -1 - i, False
     seen[j] = j + 1
-    n, at = try_neighbours(j, j, n, at, y, h, indptr, indices, v, gen, ok, seen)
+    n, at = try_neighbours(j, j, n, at, y, h, indptr, indices, v, gen, ok, seen, ball)
+    enclose(n, at, v, ball)
     i = 0
     while i < n:
         a = gen[at, i]
         i += 1
         if a >= 0 and grown[a] != j + 1:
             grown[a] = j + 1
-            n, at = try_neighbours(a, j, n, at, y, h, indptr, indices, v, gen, ok, seen)
+            n, at = try_neighbours(a, j, n, at, y, h, indptr, indices, v, gen, ok, seen, ball)
             i = 0
     return n, at
 

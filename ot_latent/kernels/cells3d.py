@@ -12,6 +12,7 @@ from ot_latent.kernels.grid3d import grid_moments, workspace
 from ot_latent.kernels.polyhedra import buffers, clip, polyhedron_moments
 from ot_latent.kernels.site_tree import better_site
 
+SLACK = 1.0 + 1e-9  # of a ball around a cell, for rounding
 FULL = -2  # a polyhedron ran out of room
 PLANES = 64  # room for the planes of a cell at first
 FACETS_PER_CELL = 18  # room for the facets of all cells at first; it grows on demand
@@ -31,16 +32,38 @@ def try_site(k, j, n, m, y, h, v, tri, edge, plane):
 
 
 @nb.njit(cache=True, nogil=True)
-def try_neighbours(a, j, n, m, y, h, indptr, indices, v, tri, edge, plane, seen):
+def try_neighbours(a, j, n, m, y, h, indptr, indices, v, tri, edge, plane, seen, ball):
     """Cut the cell of ``j`` by the guessed neighbours of ``a`` that were not tried yet."""
     for q in range(indptr[a], indptr[a + 1]):
         k = indices[q]
-        if seen[k] != j + 1:
-            seen[k] = j + 1
+        if seen[k] == j + 1:
+            continue
+        seen[k] = j + 1
+        if may_cut(k, j, y, h, ball):
             n, m = try_site(k, j, n, m, y, h, v, tri, edge, plane)
             if n <= 0:
                 return n, m
     return n, m
+
+
+@nb.njit(cache=True, nogil=True)
+def enclose(n, v, ball):
+    """Set ``ball`` to the mean of the vertices and the square of the largest distance from it."""
+    ball[:] = 0.0
+    for i in range(n):
+        for x in range(3):
+            ball[x] += v[x, i] / n
+    for i in range(n):
+        square = (v[0, i] - ball[0]) ** 2 + (v[1, i] - ball[1]) ** 2 + (v[2, i] - ball[2]) ** 2
+        ball[3] = max(ball[3], square)
+
+
+@nb.njit(cache=True, nogil=True)
+def may_cut(k, j, y, h, ball):
+    """Tell whether site ``k`` beats ``j`` anywhere in the ball."""
+    dx, dy, dz = y[k, 0] - y[j, 0], y[k, 1] - y[j, 1], y[k, 2] - y[j, 2]
+    level = ball[0] * dx + ball[1] * dy + ball[2] * dz + h[k] - h[j]
+    return level > 0.0 or level * level <= ball[3] * (dx * dx + dy * dy + dz * dz) * SLACK
 
 
 @nb.njit(cache=True, nogil=True)
@@ -50,7 +73,7 @@ def carve(j, y, h, domain, indptr, indices, v, tri, edge, plane, seen, grown):
     ``domain`` is the uncut polyhedron: vertices (3, n), triples (n, 3), and names of the planes.
     """
     corners, triples, names = domain
-    n, m = corners.shape[1], len(names)
+    n, m, ball = corners.shape[1], len(names), np.array([0.0, 0.0, 0.0, np.inf])
     for i in range(n):
         v[0, i], v[1, i], v[2, i], v[4, i] = corners[0, i], corners[1, i], corners[2, i], 0.0
         for c in range(3):
@@ -59,7 +82,8 @@ def carve(j, y, h, domain, indptr, indices, v, tri, edge, plane, seen, grown):
     for p in range(m):
         plane[p] = names[p]
     seen[j] = j + 1
-    n, m = try_neighbours(j, j, n, m, y, h, indptr, indices, v, tri, edge, plane, seen)
+    n, m = try_neighbours(j, j, n, m, y, h, indptr, indices, v, tri, edge, plane, seen, ball)
+    enclose(n, v, ball)
     i = 0
     while i < 3 * n:
         a = plane[tri[i // 3, i % 3]]
@@ -67,7 +91,9 @@ def carve(j, y, h, domain, indptr, indices, v, tri, edge, plane, seen, grown):
         if a >= 0 and grown[a] != j + 1:
             grown[a] = j + 1
             before = m
-            n, m = try_neighbours(a, j, n, m, y, h, indptr, indices, v, tri, edge, plane, seen)
+            n, m = try_neighbours(
+                a, j, n, m, y, h, indptr, indices, v, tri, edge, plane, seen, ball
+            )
             i = i if m == before else 0
     return n, m
 

@@ -13,12 +13,12 @@ def clip(n, at, v, gen, ok, dx, dy, dh, new):
     Returns the new size, or -1 if nothing is cut. Edge i goes from vertex i to the next and lies
     on the line of generator ``gen[at, i]``; ``ok`` marks vertices that were looked up already.
     """
-    outside = False
+    outside = 0  # counted, not or-ed: so the loop is vectorised
     for i in range(n):
         value = v[at, 0, i] * dx + v[at, 1, i] * dy + dh
         v[at, 2, i] = value
-        outside |= value > 0.0
-    if not outside:
+        outside += value > 0.0
+    if outside == 0:
         return -1
     to = 1 - at
     m = 0

@@ -20,12 +20,12 @@ def clip(n, m, v, tri, edge, dx, dy, dz, dh):
     Rows of ``v`` are x, y, z, the value of the cut, and whether the vertex was looked up already.
     Returns -1 if nothing is cut.
     """
-    outside = False
+    outside = 0  # counted, not or-ed: so the loop is vectorised
     for i in range(n):
         value = v[0, i] * dx + v[1, i] * dy + v[2, i] * dz + dh
         v[3, i] = value
-        outside |= value > 0.0
-    if not outside:
+        outside += value > 0.0
+    if outside == 0:
         return -1
     end, removed = n, 0
     for i in range(n):
