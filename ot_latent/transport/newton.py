@@ -24,7 +24,9 @@ from ot_latent.transport.sources import Source
 
 SMALLEST_STEP = 2.0**-40  # the first step of clusters a millionth as wide as their distance
 BOLD_STEP = 2.0**-4  # a step towards clipped masses that must be shorter is not taken
-LARGEST_CHANGE = 4.0  # factor by which a bold step wants to change any cell
+LARGEST_CHANGE = 4.0  # factor by which a bold step wants to change any cell, at most
+LEAST_CHANGE = 1.02  # below this, bold steps are given up
+BISECTIONS = 50  # of the factor that makes clipped masses sum to one
 LEAST_LEFT = 0.1  # of the smallest mass, that a bold step must leave every cell
 LOOSEST = 0.01  # relative residual of the linear solve while far from the solution
 
@@ -41,8 +43,9 @@ class DampedNewtonState:
         Target masses.
     floor : float
         No cell may have less mass on the way.
-    cautious : bool
-        Whether only steps of the published algorithm are taken from here on.
+    change : float
+        Factor by which the next step may want to change a cell; one where only steps of the
+        published algorithm are taken from here on.
     status : Status or None
         Set once the solver has stopped.
     errors, step_lengths, smallest_masses, diagrams : tuple of float
@@ -53,7 +56,7 @@ class DampedNewtonState:
     diagram: PowerDiagram
     weights: np.ndarray
     floor: float
-    cautious: bool = False
+    change: float = LARGEST_CHANGE
     status: Status | None = None
     errors: tuple[float, ...] = ()
     step_lengths: tuple[float, ...] = ()
@@ -234,17 +237,16 @@ class DampedNewton:
         """
         diagram = state.diagram
         masses, nu = diagram._cells.masses, state.weights[diagram._carver.order]
-        ratio = nu / masses
-        if not state.cautious and (
-            ratio.max() > LARGEST_CHANGE or ratio.min() < 1 / LARGEST_CHANGE
-        ):
-            goal = masses * np.clip(ratio, 1 / LARGEST_CHANGE, LARGEST_CHANGE)
-            least = LEAST_LEFT * min(float(masses.min()), float(nu.min()))
-            moved = self._towards(state, goal / goal.sum(), least, BOLD_STEP)
+        least = LEAST_LEFT * min(float(masses.min()), float(nu.min()))
+        change, ratio = state.change, nu / masses
+        while change > LEAST_CHANGE and max(ratio.max(), 1 / ratio.min()) > change:
+            moved = self._towards(state, _nearer(masses, nu, change), least, BOLD_STEP)
             if moved.status is None:
-                return moved
+                return replace(moved, change=min(LARGEST_CHANGE, change * change))
+            state, change = replace(moved, status=None), math.sqrt(change)
+        if change <= LEAST_CHANGE < state.change:
             least = 0.5 * min(float(masses.min()), float(nu.min()))
-            state = replace(moved, status=None, cautious=True, floor=least)
+            state = replace(state, change=1.0, floor=least)
         return self._towards(state, nu, state.floor, SMALLEST_STEP)
 
     def _towards(
@@ -342,6 +344,17 @@ def _check(source: Source, target: DiscreteMeasure, state: DampedNewtonState | N
             f"state must come from a solve with {len(target)} targets, got one with "
             f"{len(state.weights)}; start without state."
         )
+
+
+def _nearer(masses: np.ndarray, nu: np.ndarray, change: float) -> np.ndarray:
+    """Return masses of sum one towards `nu`, each within a factor of what is there."""
+    ratio = nu / masses
+    low, high = -math.log(change * float(ratio.max())), math.log(change / float(ratio.min()))
+    for _ in range(BISECTIONS):
+        middle = (low + high) / 2
+        goal = masses * np.clip(math.exp(middle) * ratio, 1 / change, change)
+        low, high = (middle, high) if goal.sum() < 1 else (low, middle)
+    return goal / goal.sum()
 
 
 def _recorded(
