@@ -9,7 +9,7 @@ from scipy.spatial import cKDTree
 
 from benchmarks import exact, exact_peers, pysdot_env, qhull, results, tables
 from benchmarks.exact_problems import ExactProblem
-from benchmarks.exact_worker import judge
+from benchmarks.exact_worker import judge, ours, timed
 
 HERE = pysdot_env.folder()
 needs_pysdot = pytest.mark.skipif(
@@ -119,6 +119,16 @@ def test_a_run_is_measured_and_merged(tmp_path, capsys):
     assert "| qhull | SuperLU |" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("dim", [2, 3])
+def test_ours_is_judged_by_another_code(dim):
+    points = ExactProblem(dim, 100, "corner").points
+    heights, said = timed(ours, points)
+    assert said["status"] == "CONVERGED"
+    assert said["error"] <= 1e-6
+    assert judge(points, heights)["error"] == pytest.approx(said["error"], abs=1e-9)
+    assert said["steps"] < said["diagrams"]
+
+
 @needs_pysdot
 @pytest.mark.usefixtures("single")
 def test_pysdot_runs_in_its_own_environment():
@@ -183,6 +193,13 @@ def test_growth_is_the_slope_of_the_logarithms():
     assert slope == pytest.approx(1.1)
     assert sizes == [1000, 10_000, 100_000]
     assert exact.growth(rows[:1]) is None
+
+
+def test_the_page_tells_how_long_the_first_solve_takes():
+    row = rows_of("ours", {1000: 0.5})[0] | {"prepare_s": 2.0, "cold_s": 30.0}
+    text = exact.markdown({"rows": [row]})
+    assert "2.0 s with imports" in text
+    assert "30 s on a new machine" in text
 
 
 def test_ratios_are_of_the_same_problem(tmp_path):
