@@ -25,14 +25,19 @@ class Tears(NamedTuple):
         The cells i < j on its sides.
     jumps : ndarray of shape (F,)
         Distance of their codes.
-    strengths : ndarray of shape (F,)
-        Logarithm of the jump over the local spacing, 0 at three times, 1 at ten times and more.
+    ratios : ndarray of shape (F,)
+        Jump over the local spacing, at least three.
     """
 
     segments: Array
     pairs: Array
     jumps: Array
-    strengths: Array
+    ratios: Array
+
+    @property
+    def strengths(self) -> Array:
+        """Logarithm of the ratio: 0 at three times the spacing, 1 at ten times and more."""
+        return np.minimum(np.log(self.ratios / LEAST) / np.log(FULL / LEAST), 1.0)
 
 
 def find_tears(diagram: PowerDiagram) -> Tears:
@@ -71,8 +76,7 @@ def find_tears(diagram: PowerDiagram) -> Tears:
     ratio = jumps / _spacing(segments.mean(axis=1), jumps)
     torn = np.flatnonzero(ratio > LEAST)
     torn = torn[np.argsort(ratio[torn], kind="stable")]
-    strengths = np.minimum(np.log(ratio[torn] / LEAST) / np.log(FULL / LEAST), 1.0)
-    return Tears(segments[torn], pairs[torn], jumps[torn], strengths)
+    return Tears(segments[torn], pairs[torn], jumps[torn], ratio[torn])
 
 
 def _facets(diagram: PowerDiagram) -> tuple[Array, Array]:

@@ -43,7 +43,7 @@ FLOORS = [
     {"fitted"},
     {"code_model", "generator", "plotting"},
     {"run_models"},
-    {"output"},
+    {"atlas_page", "output"},
     {"run_figures"},
     {"report", "runs"},
     {"cli"},
