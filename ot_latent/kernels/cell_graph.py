@@ -81,25 +81,32 @@ def _total(offsets, neighbours, values, j, k):
 
 @nb.njit(cache=True, nogil=True)
 def facet_weights(offsets, neighbours, measures, points):
-    """Return the Laplacian of the cell graph in CSR form, each facet the mean of its two sides."""
-    indptr, indices = both_ways(offsets, neighbours)
+    """Return the Laplacian of the cell graph in CSR form, each row as its own cell sees it."""
     count = len(offsets) - 1
-    starts = indptr + np.arange(count + 1)
-    columns, data = np.empty(starts[-1], np.int32), np.zeros(starts[-1])
+    indptr = np.zeros(count + 1, np.int32)
+    columns, data = np.empty(len(neighbours) + count, np.int32), np.zeros(len(neighbours) + count)
+    fill = 0
     for j in range(count):
-        begin = starts[j]
-        columns[begin] = j
-        for q in range(indptr[j], indptr[j + 1]):
-            k, square = indices[q], 0.0
+        begin = fill
+        columns[begin], data[begin] = j, 0.0
+        fill += 1
+        for q in range(offsets[j], offsets[j + 1]):
+            k, square = neighbours[q], 0.0
+            if k < 0:
+                continue
             for i in range(points.shape[1]):
                 square += (points[j, i] - points[k, i]) ** 2
-            total = _total(offsets, neighbours, measures, j, k)
-            total += _total(offsets, neighbours, measures, k, j)
-            weight = total / 2 / np.sqrt(square)
-            columns[begin + 1 + q - indptr[j]] = k
-            data[begin + 1 + q - indptr[j]] = -weight
+            weight = measures[q] / np.sqrt(square)
+            at = begin + 1
+            while at < fill and columns[at] != k:  # rounding may have split a facet
+                at += 1
+            if at == fill:
+                columns[at], data[at] = k, 0.0
+                fill += 1
+            data[at] -= weight
             data[begin] += weight
-    return starts, columns, data
+        indptr[j + 1] = fill
+    return indptr, columns[:fill], data[:fill]
 
 
 @nb.njit(cache=True, nogil=True)

@@ -35,7 +35,7 @@ def try_neighbours(a, j, n, at, y, h, indptr, indices, v, gen, ok, seen, ball):
     """Cut the cell of ``j`` by the guessed neighbours of ``a`` that were not tried yet."""
     for q in range(indptr[a], indptr[a + 1]):
         k = indices[q]
-        if seen[k] == j + 1:
+        if k < 0 or seen[k] == j + 1:
             continue
         seen[k] = j + 1
         if may_cut(k, j, y, h, ball):
@@ -65,13 +65,15 @@ def may_cut(k, j, y, h, ball):
 
 
 @nb.njit(cache=True, nogil=True)
-def carve(j, y, h, domain, indptr, indices, v, gen, ok, seen, grown):
+def carve(j, y, h, domain, indptr, indices, ring, v, gen, ok, seen, grown):
     """Return size and buffer of the cell of ``j``; the size is FULL if the buffers are too small."""
     n, at, ball = len(domain), 0, np.array([0.0, 0.0, np.inf])
     for i in range(n):
         v[0, 0, i], v[0, 1, i], gen[0, i], ok[0, i] = domain[i, 0], domain[i, 1], -1 - i, False
     seen[j] = j + 1
     n, at = try_neighbours(j, j, n, at, y, h, indptr, indices, v, gen, ok, seen, ball)
+    if not ring:
+        return n, at
     enclose(n, at, v, ball)
     i = 0
     while i < n:
@@ -109,8 +111,8 @@ def certify_cell(j, n, at, y, h, tree, v, gen, ok, seen, stack):
 
 
 @nb.njit(cache=True, nogil=True)
-def carve_rows(rows, y, h, domain, grid, indptr, indices, tree, certify):
-    """Carve the cells of some sites.
+def carve_rows(rows, y, h, domain, grid, indptr, indices, ring, tree, certify):
+    """Carve the cells of some sites, trying neighbours' neighbours where ``ring`` is set.
 
     ``grid`` is a density with its corner and pixel size; an empty one means a uniform density.
     Returns sizes; neighbours across the edges, their lengths and measures, their first corners;
@@ -126,7 +128,7 @@ def carve_rows(rows, y, h, domain, grid, indptr, indices, tree, certify):
     stack, fill, r = np.empty(64, np.int64), 0, 0
     while r < count:
         j = rows[r]
-        n, at = carve(j, y, h, domain, indptr, indices, v, gen, ok, seen, grown)
+        n, at = carve(j, y, h, domain, indptr, indices, ring, v, gen, ok, seen, grown)
         if certify and n != FULL:
             n, at = certify_cell(j, n, at, y, h, tree, v, gen, ok, seen, stack)
         if n == FULL:

@@ -36,7 +36,7 @@ def try_neighbours(a, j, n, m, y, h, indptr, indices, v, tri, edge, plane, seen,
     """Cut the cell of ``j`` by the guessed neighbours of ``a`` that were not tried yet."""
     for q in range(indptr[a], indptr[a + 1]):
         k = indices[q]
-        if seen[k] == j + 1:
+        if k < 0 or seen[k] == j + 1:
             continue
         seen[k] = j + 1
         if may_cut(k, j, y, h, ball):
@@ -67,7 +67,7 @@ def may_cut(k, j, y, h, ball):
 
 
 @nb.njit(cache=True, nogil=True)
-def carve(j, y, h, domain, indptr, indices, v, tri, edge, plane, seen, grown):
+def carve(j, y, h, domain, indptr, indices, ring, v, tri, edge, plane, seen, grown):
     """Return the numbers of vertices and planes of the cell of ``j``; FULL if the room is too small.
 
     ``domain`` is the uncut polyhedron: vertices (3, n), triples (n, 3), and names of the planes.
@@ -83,6 +83,8 @@ def carve(j, y, h, domain, indptr, indices, v, tri, edge, plane, seen, grown):
         plane[p] = names[p]
     seen[j] = j + 1
     n, m = try_neighbours(j, j, n, m, y, h, indptr, indices, v, tri, edge, plane, seen, ball)
+    if not ring:
+        return n, m
     enclose(n, v, ball)
     i = 0
     while i < 3 * n:
@@ -120,8 +122,8 @@ def certify_cell(j, n, m, y, h, tree, v, tri, edge, plane, seen, stack):
 
 
 @nb.njit(cache=True, nogil=True)
-def carve_rows(rows, y, h, domain, grid, indptr, indices, tree, certify):
-    """Carve the cells of some sites.
+def carve_rows(rows, y, h, domain, grid, indptr, indices, ring, tree, certify):
+    """Carve the cells of some sites, trying neighbours' neighbours where ``ring`` is set.
 
     ``grid`` is a density with its corner and voxel size; an empty one means a uniform density.
     Returns sizes; neighbours across the facets, their areas and measures; then volumes, masses,
@@ -137,7 +139,7 @@ def carve_rows(rows, y, h, domain, grid, indptr, indices, tree, certify):
     stack, fill, r = np.empty(64, np.int64), 0, 0
     while r < count:
         j = rows[r]
-        n, m = carve(j, y, h, domain, indptr, indices, v, tri, edge, plane, seen, grown)
+        n, m = carve(j, y, h, domain, indptr, indices, ring, v, tri, edge, plane, seen, grown)
         if certify and n > 0:
             n, m = certify_cell(j, n, m, y, h, tree, v, tri, edge, plane, seen, stack)
         if n == FULL:
@@ -183,5 +185,5 @@ def carve_one(j, y, h, domain, indptr, indices):
     room = 2 * (PLANES + 2 * len(domain[2]) + len(indices))
     v, tri, edge, plane, _, _ = buffers(room)
     seen, grown = np.zeros(len(y), np.int32), np.zeros(len(y), np.int32)
-    n, m = carve(j, y, h, domain, indptr, indices, v, tri, edge, plane, seen, grown)
+    n, m = carve(j, y, h, domain, indptr, indices, False, v, tri, edge, plane, seen, grown)
     return v[:3, :n].copy(), tri[:n].copy(), edge[:m, :m].copy(), plane[:m].copy()

@@ -22,7 +22,7 @@ from ot_latent.transport.domains import GridDensity, UniformPolytope, half_space
 from ot_latent.transport.sources import Source
 
 OVERLAP = 1e-12  # share of the domain that guessed cells may cover twice and count as exact
-GUESSED_NEIGHBOURS = {2: 8, 3: 16}
+GUESSED_NEIGHBOURS = {2: 7, 3: 15}
 REPAIRS = 4  # rounds of repair, the last of which looks every corner up in a tree
 # Where hundreds of planes meet in one point, rounding can tear a surface and a part of the domain
 # is lost; heights moved by this much, a few roundings, hold no such point.
@@ -107,13 +107,19 @@ class Carver:
         points = self.sites if points is None else points
         count = len(points)
         k = min(GUESSED_NEIGHBOURS[self.dim] + 1, count)
-        found = cKDTree(points).query(points, k)[1].reshape(count, k)
+        found = (
+            cKDTree(points, compact_nodes=False, balanced_tree=False)
+            .query(points, k)[1]
+            .reshape(count, k)
+        )
         entries = np.ones(found.size, dtype=np.int8), found.ravel(), np.arange(count + 1) * k
         graph = csr_array(entries, shape=(count, count))
         graph = (graph + graph.T).tocsr()
         return graph.indptr, graph.indices
 
-    def cells(self, heights: np.ndarray, guess: Graph | None = None) -> Cells:
+    def cells(
+        self, heights: np.ndarray, guess: Graph | None = None, *, near: bool = False
+    ) -> Cells:
         """Return the exact cells for heights given in the order of this object.
 
         Parameters
@@ -122,6 +128,8 @@ class Carver:
             Heights h_j of the sites.
         guess : tuple of ndarray, optional
             Guess of the adjacency; a good one saves time and changes nothing else.
+        near : bool, default=False
+            Whether the guess is nearly right, which saves time too.
 
         Returns
         -------
@@ -130,7 +138,7 @@ class Carver:
         """
         unit = self._unit_heights(heights)
         graph = self.guess() if guess is None else guess
-        raw = self._carve(self.all_rows, unit, graph)
+        raw = self._carve(self.all_rows, unit, graph, ring=not near)
         for attempt in range(REPAIRS):
             if self._excess(raw) <= OVERLAP:
                 break
@@ -201,7 +209,12 @@ class Carver:
         return RawCells(neighbours=names[:, 0], facets=facets, **merged)
 
     def _carve(
-        self, rows: np.ndarray, heights: np.ndarray, guess: Graph, certify: bool = False
+        self,
+        rows: np.ndarray,
+        heights: np.ndarray,
+        guess: Graph,
+        ring: bool = True,
+        certify: bool = False,
     ) -> RawCells:
         """Carve some cells, shared among threads."""
         from ot_latent.kernels.site_tree import build_tree, no_tree
@@ -211,7 +224,7 @@ class Carver:
         threads = torch.get_num_threads() if len(rows) >= ROWS_PER_THREAD else 1
 
         def work(part: np.ndarray) -> RawCells:
-            return self.engine.carve(part, self.sites, heights, graph, tree, certify)
+            return self.engine.carve(part, self.sites, heights, graph, ring, tree, certify)
 
         if threads == 1:
             return work(rows)

@@ -67,10 +67,8 @@ class Cells(NamedTuple):
     corners: np.ndarray | None
 
     def graph(self) -> Graph:
-        """Return the adjacency as (indptr, indices), domain facets left out."""
-        from ot_latent.kernels.cell_graph import both_ways
-
-        return both_ways(self.offsets, self.neighbours)
+        """Return the adjacency as (indptr, indices), sides of the domain as negative entries."""
+        return self.offsets, self.neighbours
 
     def laplacian(self, points: np.ndarray) -> csr_array:
         """Return the derivative of the masses by the heights.
@@ -83,7 +81,7 @@ class Cells(NamedTuple):
         Returns
         -------
         csr_array of shape (N, N)
-            Symmetric: each facet counts with the mean of its two sides.
+            Symmetric up to rounding: each row is seen from its own cell.
         """
         from scipy.sparse import csr_array
 

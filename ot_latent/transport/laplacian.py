@@ -10,7 +10,8 @@ if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
 METHODS = ("auto", "direct", "multigrid", "cg")
-DIRECT_BELOW = {2: 20_000, 3: 1_000}  # sites up to which a factorisation is fastest
+DIRECT_BELOW = 500  # sites up to which a factorisation costs no more than iterations
+CG_BELOW = {2: 30_000, 3: 2_000_000}  # sites up to which the diagonal is preconditioner enough
 MOST_ITERATIONS = 2_000
 
 
@@ -63,8 +64,8 @@ def solve_laplacian(
         The solution, with NaN where a method broke down.
     """
     if method == "auto":
-        few = len(rhs) <= DIRECT_BELOW[dim]
-        method = "direct" if few else ("multigrid" if dim == 2 else "cg")
+        iterative = "cg" if len(rhs) <= CG_BELOW[dim] else "multigrid"
+        method = "direct" if len(rhs) <= DIRECT_BELOW else iterative
     solve = {"direct": _direct, "multigrid": _multigrid, "cg": _cg}[method]
     found = solve(matrix, rhs - rhs.mean(), rtol)
     return found - found.mean()

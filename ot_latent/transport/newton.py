@@ -16,7 +16,7 @@ from ot_latent.transport.carving import Carver
 from ot_latent.transport.laplacian import METHODS, solve_laplacian
 from ot_latent.transport.line import solve_line
 from ot_latent.transport.measures import DiscreteMeasure
-from ot_latent.transport.newton_start import convex_start
+from ot_latent.transport.newton_start import convex_start, softened
 from ot_latent.transport.potential import BrenierPotential
 from ot_latent.transport.power_diagram import PowerDiagram
 from ot_latent.transport.solution import SemiDiscreteSolution, Status, conclude
@@ -28,6 +28,9 @@ LARGEST_CHANGE = 4.0  # factor by which a bold step wants to change any cell, at
 LEAST_CHANGE = 1.02  # below this, bold steps are given up
 BISECTIONS = 50  # of the factor that makes clipped masses sum to one
 LEAST_LEFT = 0.1  # of the smallest mass, that a bold step must leave every cell
+NEAR = 0.5  # largest relative error from which a step hardly changes who touches whom
+LAST = 0.05  # of the tolerance, that the last linear solve may leave
+ROUGH = 0.3  # relative error up to which softened densities are solved
 LOOSEST = 0.01  # relative residual of the linear solve while far from the solution
 
 
@@ -202,7 +205,9 @@ class DampedNewton:
         """
         points = target.points.detach().cpu().double()
         carver = Carver(source, points.numpy())
-        guess = None
+        guess, tried = None, 0.0
+        if initial_heights is None:
+            initial_heights, tried = self._through_softer(source, target)
         if initial_heights is None:
             start, inner = convex_start(source, target)
             heights = torch.from_numpy(start)
@@ -220,7 +225,17 @@ class DampedNewton:
         diagram = PowerDiagram._of(source, potential, carver, cells)
         floor = 0.5 * min(float(cells.masses.min()), float(weights.min()))
         state = DampedNewtonState(diagram, weights, floor)
-        return _recorded(state, diagram, 1.0, 1.0)
+        return _recorded(state, diagram, 1.0, tried + 1.0)
+
+    def _through_softer(self, source: Source, target: DiscreteMeasure) -> tuple[Any, float]:
+        """Return heights that roughly solve softened densities, None without, and diagrams used."""
+        rough, heights, tried = replace(self, tolerance=ROUGH), None, 0.0
+        for density in softened(source):
+            state = rough.init(density, target, initial_heights=heights)
+            while (state := rough._judged(state)).status is None:
+                state = rough.step(state)
+            heights, tried = state.heights, tried + state.diagrams[-1]
+        return heights, tried
 
     def step(self, state: DampedNewtonState) -> DampedNewtonState:
         """Take one damped Newton step.
@@ -261,7 +276,7 @@ class DampedNewton:
             residual,
             dim=carver.dim,
             method=self.linear_solver,
-            rtol=min(LOOSEST, max(1e-12, 0.1 * state.errors[-1])),
+            rtol=self._accuracy(state.errors[-1]),
         )
         if not np.isfinite(direction).all():
             return replace(state, status=Status.NONFINITE)
@@ -270,13 +285,17 @@ class DampedNewton:
         graph = cells.graph()
         while length >= shortest:
             moved = heights + length * direction
-            new = carver.cells(moved, graph)
+            new = carver.cells(moved, graph, near=state.errors[-1] < NEAR)
             tried += 1
             left = np.linalg.norm(goal - new.masses)
             if new.masses.min() >= least and left <= (1 - length / 2) * norm:
                 return _recorded(state, diagram.moved(moved, new), length, tried)
             length /= 2
         return replace(state, status=Status.STALLED, diagrams=(*state.diagrams[:-1], tried))
+
+    def _accuracy(self, error: float) -> float:
+        """Return the relative residual of a solve that spoils neither order nor last step."""
+        return min(LOOSEST, max(0.1 * error, LAST * self.tolerance / error, 1e-12))
 
     def _judged(self, state: DampedNewtonState) -> DampedNewtonState:
         """Return the state with the status that its last diagram gives it."""

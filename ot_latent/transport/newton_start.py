@@ -8,10 +8,13 @@ where these points fill the domain evenly.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
+
 import numpy as np
 import torch
 
-from ot_latent.transport.domains import half_spaces
+from ot_latent.transport.domains import GridDensity, half_spaces
 from ot_latent.transport.measures import DiscreteMeasure
 from ot_latent.transport.sources import Source
 from ot_latent.transport.warm_start import gaussian_map
@@ -98,6 +101,31 @@ def quantile_start(source: Source, target: DiscreteMeasure) -> tuple[np.ndarray,
         heights -= np.concatenate([[0.0], np.cumsum(rises)])[which]
         inner[:, i] = slope[which]
     return heights, inner
+
+
+def softened(source: Source) -> Iterator[GridDensity]:
+    r"""Yield powers of a density on pixels, of rising contrast, each twice that of the one before.
+
+    A cell that crosses the edge of a black part of a picture changes its mass by the factor of the
+    jump, which no linear step foresees. So the jumps are raised one factor of two at a time.
+
+    Parameters
+    ----------
+    source : Source
+        Any source; only a `GridDensity` of a contrast above two has softer ones.
+
+    Yields
+    ------
+    GridDensity
+        :math:`\rho^{k/K}` for k = 1 ... K - 1, of at most twice the contrast of the one before.
+    """
+    if not isinstance(source, GridDensity):
+        return
+    contrast = float(source.values.max() / source.values.min())
+    stages = math.ceil(math.log2(contrast))
+    for stage in range(1, stages):
+        values = source.values ** (stage / stages)
+        yield GridDensity(values, source.low, source.high, floor=0.5 / contrast)
 
 
 def _reach(source: Source, steps: np.ndarray) -> float:

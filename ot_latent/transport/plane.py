@@ -32,6 +32,7 @@ class PlaneEngine:
         sites: np.ndarray,
         heights: np.ndarray,
         guess: Graph,
+        ring: bool,
         tree: SiteTree,
         certify: bool,
     ) -> RawCells:
@@ -44,7 +45,9 @@ class PlaneEngine:
         sites, heights : ndarray of shape (N, 2) and (N,)
             All sites.
         guess : tuple of ndarray
-            Guess of the adjacency.
+            Guess of the adjacency; negative entries are passed over.
+        ring : bool
+            Whether to try the neighbours of what bounds a cell as well.
         tree : SiteTree
             Of these sites and heights, where `certify` is set.
         certify : bool
@@ -56,5 +59,5 @@ class PlaneEngine:
             The cells.
         """
         return RawCells(
-            *carve_rows(rows, sites, heights, self.domain, self.grid, *guess, tree, certify)
+            *carve_rows(rows, sites, heights, self.domain, self.grid, *guess, ring, tree, certify)
         )

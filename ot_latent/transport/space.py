@@ -46,6 +46,7 @@ class SpaceEngine:
         sites: np.ndarray,
         heights: np.ndarray,
         guess: Graph,
+        ring: bool,
         tree: SiteTree,
         certify: bool,
     ) -> RawCells:
@@ -53,7 +54,7 @@ class SpaceEngine:
 
         Parameters
         ----------
-        rows, sites, heights, guess, tree, certify
+        rows, sites, heights, guess, ring, tree, certify
             As in `plane.PlaneEngine.carve`, in space.
 
         Returns
@@ -62,7 +63,7 @@ class SpaceEngine:
             The cells.
         """
         return RawCells(
-            *carve_rows(rows, sites, heights, self.domain, self.grid, *guess, tree, certify)
+            *carve_rows(rows, sites, heights, self.domain, self.grid, *guess, ring, tree, certify)
         )
 
     def facets_of(
