@@ -87,10 +87,11 @@ class DampedNewton:
     and the residual falls by the factor :math:`1 - t/2`; from any start without an empty cell this
     converges, at the end quadratically [1]_.
 
-    Two things are added for clustered targets. The start (`newton_start.convex_start`) spreads
-    them over the domain. And while some cell is off by more than a factor of four, steps go
-    towards masses that are at most four times nearer than what is there; where such a step has to
-    be cut below 1/16, the published algorithm takes over for good, and with it its guarantee.
+    Three things are added. The start (`newton_start.convex_start`) spreads clustered targets over
+    the domain. While some cell is off by more than a factor of four, steps go towards masses that
+    are at most four times nearer than what is there; where such a step has to be cut below 1/16,
+    they aim nearer still, and at last the published algorithm takes over for good, and with it its
+    guarantee. And a density on pixels is reached through softened ones (`newton_start.softened`).
 
     In one dimension the cells are intervals between cumulated masses, in closed form.
 

@@ -110,12 +110,33 @@ def test_grid_densities(d, shape):
     np.testing.assert_allclose(masses, target.weights.numpy(), rtol=1.1e-6)
 
 
-def test_a_picture_with_black_parts_converges():
-    ramp = np.linspace(0, 1, 16)
-    values = np.maximum(0, np.sin(7 * ramp)[:, None] * np.cos(5 * ramp)[None] + 0.1)
+PICTURES = {
+    "bump": lambda x, y: np.maximum(0, np.sin(7 * x) * np.cos(5 * y) + 0.1),
+    "disc": lambda x, y: ((x - 0.5) ** 2 + (y - 0.5) ** 2 < 0.1) * 1.0,
+    "spot": lambda x, y: np.exp(-((x - 0.3) ** 2 + (y - 0.4) ** 2) / 0.01),
+}
+
+
+@pytest.mark.parametrize("name", list(PICTURES))
+def test_pictures_with_black_parts_converge(name):
+    y, x = np.mgrid[0:32, 0:32] / 32
     with pytest.warns(UserWarning, match="floor"):
-        source = GridDensity(values, [0, 0], [1, 1])
-    found = DampedNewton().solve(source, uniform_target("random", 2, n=200))
+        source = GridDensity(PICTURES[name](x, y), [0, 0], [1, 1])
+    target = uniform_target("random", 2, n=300)
+    found = DampedNewton().solve(source, target)
+    assert found.converged
+    samples = source.sample(50_000, seed=0)
+    shares = np.bincount(found.potential.cell_index(samples), minlength=300) / 50_000
+    assert np.abs(shares * 300 - 1).max() < 5 * np.sqrt(300 / 50_000)
+    assert found.steps < found.history["diagrams"][-1]
+
+
+@pytest.mark.parametrize("d", [2, 3])
+def test_ten_heavy_targets_among_many_light_ones(d):
+    rng = np.random.default_rng(d)
+    weights = np.where(np.arange(300) < 10, 1e6, 1.0)
+    target = DiscreteMeasure(rng.random((300, d)), weights / weights.sum())
+    found = DampedNewton().solve(UniformBox.unit(d), target)
     assert found.converged
 
 
