@@ -1,8 +1,8 @@
 """The picture at the head of the README: a two-dimensional model from training to atlas.
 
 ``python -m benchmarks.atlas`` (or ``make atlas``) trains an autoencoder and a classifier, solves the
-transport exactly for the codes of all training images, and writes the picture and its numbers.
-Nothing but the colours knows the labels.
+transport exactly for the codes of all training images, and writes the picture, a page to explore,
+and the numbers. Nothing but the colours knows the labels.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import numpy as np
 
 from benchmarks import results
 from ot_latent import OTSampler, atlas, datasets, plotting
+from ot_latent.atlas_page import atlas_page
 from ot_latent.coders import TrainedCoder
 from ot_latent.config import AutoencoderConfig, TrainingConfig
 from ot_latent.features import ClassFeatures
@@ -27,7 +28,9 @@ from ot_latent.latent.classifier import train_classifier
 from ot_latent.latent.preprocessing import DataCodec
 from ot_latent.latent.training import train_autoencoder
 
-PICTURE = Path(__file__).parents[1] / "docs" / "images" / "atlas.png"
+ROOT = Path(__file__).parents[1]
+PICTURE = ROOT / "docs" / "images" / "atlas.png"
+PAGE = ROOT / "build" / "atlas.html"  # a page to explore, some 6 MB
 HELD_OUT = 4000  # rows of the test split: one half is reconstructed, the other is the reference
 
 
@@ -112,8 +115,8 @@ def solve(codes: np.ndarray, recipe: Recipe) -> OTSampler:
     return sampler.fit(codes)
 
 
-def run(name: str, recipe: Recipe) -> tuple[atlas.Atlas, Any, dict[str, Any]]:
-    """Train, solve and judge; return the atlas, names of the classes, and the record."""
+def run(name: str, recipe: Recipe) -> tuple[atlas.Atlas, TrainedCoder, Any, dict[str, Any]]:
+    """Train, solve and judge; return the atlas, the coder, names of the classes, and the record."""
     clock = Clock()
     train_set, test_set = datasets.load(name), datasets.load(name, split="test")
     x, classes = train_set.x[: recipe.rows], np.asarray(train_set.y)
@@ -160,7 +163,7 @@ def run(name: str, recipe: Recipe) -> tuple[atlas.Atlas, Any, dict[str, Any]]:
         "seconds": clock.stages,
         "machine": results.machine(),
     }
-    return found, train_set.label_names, record
+    return found, coder, train_set.label_names, record
 
 
 def _transport_record(sampler: OTSampler) -> dict[str, Any]:
@@ -172,6 +175,13 @@ def _transport_record(sampler: OTSampler) -> dict[str, Any]:
         "largest_mass_error": solution.mass_error,
         "cost": solution.cost,
     }
+
+
+def _words(record: dict[str, Any]) -> str:
+    return (
+        f"{record['targets']:,} cells, largest relative mass error "
+        f"{record['largest_mass_error']:.0e}, by {record['transport']['steps']} Newton steps."
+    )
 
 
 def write_picture(figure: Any, path: Path, dpi: int = 130) -> None:
@@ -190,13 +200,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--data", default="mnist")
     parser.add_argument("--out", type=Path, default=PICTURE)
+    parser.add_argument("--page", type=Path, default=PAGE)
     parser.add_argument("--json", type=Path, default=results.FOLDER / "atlas.json")
     for field, value in asdict(Recipe()).items():
         parser.add_argument(f"--{field.replace('_', '-')}", type=type(value), default=value)
     options = vars(parser.parse_args(arguments))
     recipe = Recipe(**{field: options[field] for field in asdict(Recipe())})
-    found, names, record = run(options["data"], recipe)
+    found, coder, names, record = run(options["data"], recipe)
     write_picture(plotting.atlas(found, names=names), options["out"])
+    title = f"{options['data']} in two dimensions"
+    page = atlas_page(found, coder.decode, names=names, title=title, words=_words(record))
+    options["page"].parent.mkdir(parents=True, exist_ok=True)
+    options["page"].write_text(page, encoding="utf-8")
     results.write(options["json"], record)
     line = "{}: ambiguous {:.1%}, shares off by {:.1f} standard errors, Frechet distance {:.1f}"
     for key in ("map", "gaussian", "reconstructions"):
