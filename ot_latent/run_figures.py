@@ -1,4 +1,4 @@
-"""The figures of a run, each a PNG file: what ``ot-latent plot`` draws."""
+"""The figures of a run, each a PNG file, and the atlas as a page: what ``ot-latent plot`` draws."""
 
 from __future__ import annotations
 
@@ -9,11 +9,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ot_latent import _files, output, plotting
+from ot_latent.atlas_page import atlas_page
 from ot_latent.config import ConfigError, suggestion
 from ot_latent.plotting.style import close
+from ot_latent.raster import CellRaster
 from ot_latent.run_models import sampler_of
 
 if TYPE_CHECKING:
+    from ot_latent.atlas import Atlas
     from ot_latent.datasets import Dataset
 
 ROWS = 1000  # held-out rows, and samples, that the statistics of a figure use
@@ -23,20 +26,20 @@ DPI = 150
 
 def draw(
     model: Any,
-    data: Dataset,
+    data: Dataset | None,
     folder: Path,
     kinds: Iterable[str] = (),
     *,
     seed: int = 0,
 ) -> list[Path]:
-    """Draw figures of a model and write them as PNG files.
+    """Draw figures of a model and write them as PNG files, the atlas as a page to explore too.
 
     Parameters
     ----------
-    model : LatentGenerator
-        A fitted generator.
-    data : Dataset
-        Held-out rows.
+    model : LatentGenerator or CodeModel
+        A fitted model.
+    data : Dataset or None
+        Held-out rows; without them what needs none is drawn.
     folder : Path
         Where to; each file is named after its kind.
     kinds : iterable of str
@@ -65,24 +68,42 @@ def draw(
                 f"{', '.join(possible)}."
             )
     _files.make_folder(folder)
-    rows = np.asarray(data.x[:ROWS])
+    rows = np.empty(0) if data is None else np.asarray(data.x[:ROWS])
     files = []
     for kind in wanted:
-        figure = KINDS[kind](model, data, rows, seed)
-        files.append(folder / f"{kind}.png")
-        _files.write_bytes(files[-1], output.to_bytes(figure.savefig, format="png", dpi=DPI))
-        close(figure)
+        if kind == "atlas":
+            files += _write_atlas(model, data, folder)
+        else:
+            files.append(_write(KINDS[kind](model, data, rows, seed), folder / f"{kind}.png"))
     return files
 
 
-def fitting(model: Any, data: Dataset) -> list[str]:
+def _write(figure: Any, path: Path) -> Path:
+    _files.write_bytes(path, output.to_bytes(figure.savefig, format="png", dpi=DPI))
+    close(figure)
+    return path
+
+
+def _write_atlas(model: Any, data: Any, folder: Path) -> list[Path]:
+    """Write the atlas as a picture and, where its cells are exact, as a page to explore."""
+    found, names = _atlas_of(model, data), data.label_names
+    files = [_write(plotting.atlas(found, names=names), folder / "atlas.png")]
+    if not isinstance(found.cells, CellRaster):
+        title = f"{data.name} in two dimensions"
+        page = atlas_page(found, model.decode, names=names, title=title)
+        files.append(folder / "atlas.html")
+        _files.write_bytes(files[-1], page.encode())
+    return files
+
+
+def fitting(model: Any, data: Dataset | None) -> list[str]:
     """Return the kinds of figures that a model and its data allow.
 
     Parameters
     ----------
-    model : LatentGenerator
-        A fitted generator.
-    data : Dataset
+    model : LatentGenerator or CodeModel
+        A fitted model.
+    data : Dataset or None
         Held-out rows.
 
     Returns
@@ -90,14 +111,16 @@ def fitting(model: Any, data: Dataset) -> list[str]:
     list of str
         Keys of `KINDS`.
     """
-    plane, images = sampler_of(model).n_features_in_ == 2, data.x.ndim > 2
-    judged = model.classifier_ is not None
+    plane = sampler_of(model).n_features_in_ == 2
+    images = data is not None and data.x.ndim > 2
+    judged = data is not None and model.classifier_ is not None
     fits = {
         "loss": bool(model.history_),
         "samples": images,
         "reconstructions": images,
         "interpolation": images,
         "modes": judged,
+        "novelty": data is not None,
         "codes": plane,
         "cells": plane,
         "atlas": plane and images and judged,
@@ -168,12 +191,16 @@ def _cells(model: Any, *_: Any) -> Any:
 
 
 def _atlas(model: Any, data: Any, rows: np.ndarray, seed: int) -> Any:
+    return plotting.atlas(_atlas_of(model, data), names=data.label_names)
+
+
+def _atlas_of(model: Any, data: Any) -> Atlas:
     from ot_latent import atlas
 
     sampler = sampler_of(model)
     held_out = np.asarray(data.x[: 4 * ROWS])
     half = len(held_out) // 2  # reconstructions are judged against others, not against themselves
-    computed = atlas.compute(
+    return atlas.compute(
         potential=sampler.potential_,
         source=sampler.source_,
         labels=sampler.labels_,
@@ -184,8 +211,8 @@ def _atlas(model: Any, data: Any, rows: np.ndarray, seed: int) -> Any:
         real=held_out[half:],
         reconstructed=model.reconstruct(held_out[:half]),
         solution=sampler.transport_,
+        weights=sampler.weights_.cpu(),
     )
-    return plotting.atlas(computed, names=data.label_names)
 
 
 KINDS: dict[str, Callable[..., Any]] = {
@@ -207,6 +234,7 @@ NEEDS = {
     "reconstructions": "images",
     "interpolation": "images",
     "modes": "labels",
+    "novelty": "held-out rows (--data)",
     "codes": "codes in two dimensions",
     "cells": "codes in two dimensions",
     "atlas": "images with labels and codes in two dimensions",

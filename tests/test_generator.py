@@ -206,7 +206,7 @@ def test_unfitted_generator_names_fit():
 
 def test_refusals(fitted):
     X, y = pictures()
-    with pytest.raises(ValueError, match="not available in this version"):
+    with pytest.raises(ValueError, match="must have a box, a polytope or a grid of at most 3"):
         LatentGenerator(solver="exact").fit(X)  # before the autoencoder is trained
     with pytest.raises(DataError, match="same number of rows"):
         LatentGenerator(**FAST).fit(X, y[:-1])

@@ -23,7 +23,7 @@ def flat():
     model = LatentGenerator(2, width=8, epochs=2, batch_size=64, tolerance=0.9, random_state=0).fit(
         x[:160], y[:160]
     )
-    return model, SimpleNamespace(x=x[160:], y=y[160:], label_names=("up", "down"))
+    return model, SimpleNamespace(x=x[160:], y=y[160:], label_names=("up", "down"), name="bars")
 
 
 def test_every_kind_is_drawn(flat, tmp_path):
@@ -32,9 +32,12 @@ def test_every_kind_is_drawn(flat, tmp_path):
 
     pyplot.close("all")
     files = run_figures.draw(model, data, tmp_path / "figs", run_figures.KINDS)
-    assert [path.stem for path in files] == list(run_figures.KINDS)
+    page = files.pop()
+    assert [path.name for path in files] == [f"{kind}.png" for kind in run_figures.KINDS]
     assert pyplot.get_fignums() == []  # nothing is left open
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in files)
+    assert page.name == "atlas.html"
+    assert "<title>bars in two dimensions</title>" in page.read_text()
 
 
 def test_the_default_is_what_fits_without_the_atlas(flat, tmp_path):
@@ -49,7 +52,7 @@ def test_kinds_that_do_not_fit_say_what_they_need(tmp_path):
     data = SimpleNamespace(x=rows[80:], y=None, label_names=None)
     assert run_figures.fitting(model, data) == ["convergence", "loss", "novelty"]
     for kind, need in run_figures.NEEDS.items():
-        if kind != "loss":
+        if kind not in ("loss", "novelty"):
             with pytest.raises(ConfigError, match=f"got {kind}, which needs {need}; this run has"):
                 run_figures.draw(model, data, tmp_path, [kind])
     with pytest.raises(ConfigError, match="cell is not a kind of figure; did you mean 'cells'"):
