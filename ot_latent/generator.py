@@ -9,7 +9,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from ot_latent._codes import check_labels, resolve_device
 from ot_latent._random import seed_from
-from ot_latent._validation import DataError, check_array
+from ot_latent._validation import DataError, check_array, check_positive
 from ot_latent.coders import OwnCoder, TrainedCoder
 from ot_latent.config import AutoencoderConfig, RunConfig, TrainingConfig
 from ot_latent.estimators import OTSampler
@@ -193,8 +193,10 @@ class LatentGenerator(FittedGenerator):
         """
         tell = callback or (lambda event: None)
         state = state or {}
-        own = self.encoder is not None  # then only the codes tell their dimension
-        sampler = self._new_sampler().check_parameters(None if own else self.latent_dim)
+        known = self.encoder is None  # else only the codes tell their dimension
+        if known:
+            check_positive(self.latent_dim, "latent_dim", integer=True)
+        sampler = self._new_sampler().check_parameters(self.latent_dim if known else None)
         labels = None if y is None else check_labels(y, len(X))
         self.seed_ = seed_from(self.random_state)
         self.history_: list[dict[str, Any]] = []
