@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 
 Kind = Literal["affine", "noise", "none"]
 KINDS: tuple[str, ...] = get_args(Kind)
+TREE_DIM, TREE_ROWS = (
+    3,
+    2000,
+)  # up to which dimension, and from how many points on, a tree is faster
 _GATHERED = 2**21  # numbers of neighbour codes gathered at once
 
 
@@ -364,7 +368,7 @@ def _neighbour_table(
 ) -> Tensor:
     """Return the (N, k) table of nearest codes within each group, -1 where a group is smaller."""
     if groups is None:
-        return nearest(points, points, min(k, len(points)), memory_budget=memory_budget)[1]
+        return _nearest(points, min(k, len(points)), memory_budget)
     groups = groups.to(points.device)
     sizes = torch.unique(groups, return_counts=True)
     table = torch.full((len(points), min(k, int(sizes[1].max()))), -1, device=points.device)
@@ -372,5 +376,16 @@ def _neighbour_table(
         members = torch.nonzero(groups == group).squeeze(1)
         own = points[members]
         few = min(k, len(members))
-        table[members, :few] = members[nearest(own, own, few, memory_budget=memory_budget)[1]]
+        table[members, :few] = members[_nearest(own, few, memory_budget)]
     return table
+
+
+def _nearest(points: Tensor, k: int, memory_budget: int | str | None) -> Tensor:
+    """Return the k nearest points of each, itself first; in few dimensions by a tree."""
+    if points.shape[1] > TREE_DIM or len(points) < TREE_ROWS:
+        return nearest(points, points, k, memory_budget=memory_budget)[1]
+    from scipy.spatial import cKDTree
+
+    rows = points.detach().cpu().double().numpy()
+    found = cKDTree(rows).query(rows, k)[1].reshape(len(rows), k)
+    return torch.from_numpy(found).to(points.device)

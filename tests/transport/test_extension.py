@@ -134,3 +134,16 @@ def test_refusals():
         ExtendedMap.build(u, centroids, 0.0)
     with pytest.raises(ValueError, match="neighbours must be"):
         ExtendedMap.build(u, centroids, 0.4, neighbours=0)
+
+
+def test_neighbours_by_a_tree_are_those_of_the_search():
+    points = UniformBox.centered(2).sample(4200, seed=0)
+    groups = torch.arange(4200) % 2
+    u = BrenierPotential(points, torch.zeros(4200))
+    for sets in (None, groups):
+        by_tree = ExtendedMap.build(
+            u, None, 0.0, kind="noise", neighbours=9, groups=sets
+        ).neighbours
+        wide = BrenierPotential(torch.cat([points, 0 * points], dim=1), torch.zeros(4200))
+        searched = ExtendedMap.build(wide, None, 0.0, kind="noise", neighbours=9, groups=sets)
+        assert torch.equal(by_tree, searched.neighbours)
