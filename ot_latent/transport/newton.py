@@ -22,6 +22,7 @@ from ot_latent.transport.power_diagram import PowerDiagram
 from ot_latent.transport.solution import SemiDiscreteSolution, Status, conclude
 from ot_latent.transport.sources import Source
 
+FAR = 1e140  # squares of larger numbers overflow
 SMALLEST_STEP = 2.0**-40  # the first step of clusters a millionth as wide as their distance
 BOLD_STEP = 2.0**-4  # a step towards clipped masses that must be shorter is not taken
 LARGEST_CHANGE = 4.0  # factor by which a bold step wants to change any cell, at most
@@ -31,7 +32,8 @@ LEAST_LEFT = 0.1  # of the smallest mass, that a bold step must leave every cell
 NEAR = 0.5  # largest relative error from which a step hardly changes who touches whom
 LAST = 0.05  # of the tolerance, that the last linear solve may leave
 ROUGH = 0.3  # relative error up to which softened densities are solved
-LOOSEST = 0.01  # relative residual of the linear solve while far from the solution
+EVEN = 0.1  # of the smallest mass, that a solve may be wrong by in the mean cell
+LOOSEST = 0.1  # relative residual of the linear solve while far from the solution
 
 
 @dataclass(frozen=True, eq=False)
@@ -272,17 +274,18 @@ class DampedNewton:
         diagram = state.diagram
         carver, cells = diagram._carver, diagram._cells
         residual = goal - cells.masses
+        norm, smallest = np.linalg.norm(residual), min(goal.min(), cells.masses.min())
         direction = solve_laplacian(
             cells.laplacian(carver.points),
             residual,
             dim=carver.dim,
             method=self.linear_solver,
-            rtol=self._accuracy(state.errors[-1]),
+            rtol=self._accuracy(state.errors[-1], smallest * math.sqrt(len(goal)) / norm),
         )
         if not np.isfinite(direction).all():
             return replace(state, status=Status.NONFINITE)
         heights = state.heights.cpu().numpy()[carver.order]
-        length, tried, norm = 1.0, state.diagrams[-1], np.linalg.norm(residual)
+        length, tried = 1.0, state.diagrams[-1]
         graph = cells.graph()
         while length >= shortest:
             moved = heights + length * direction
@@ -294,9 +297,9 @@ class DampedNewton:
             length /= 2
         return replace(state, status=Status.STALLED, diagrams=(*state.diagrams[:-1], tried))
 
-    def _accuracy(self, error: float) -> float:
-        """Return the relative residual of a solve that spoils neither order nor last step."""
-        return min(LOOSEST, max(0.1 * error, LAST * self.tolerance / error, 1e-12))
+    def _accuracy(self, error: float, even: float) -> float:
+        """Return the relative residual of a solve that spoils no cell, neither order nor last step."""
+        return min(LOOSEST, EVEN * even, max(0.1 * error, LAST * self.tolerance / error, 1e-12))
 
     def _judged(self, state: DampedNewtonState) -> DampedNewtonState:
         """Return the state with the status that its last diagram gives it."""
@@ -358,6 +361,11 @@ def _check(source: Source, target: DiscreteMeasure, state: DampedNewtonState | N
         raise DataError(
             "target must have at least two distinct points, got one; all noise goes there, so "
             "there is nothing to solve."
+        )
+    spread = float((target.points.double() - target.points[0].double()).abs().max())
+    if not 1 / FAR < spread < FAR:
+        raise DataError(
+            f"target must spread over {1 / FAR:g} to {FAR:g}, got {spread:g}; divide it by its rms."
         )
     if state is not None and len(state.weights) != len(target):
         raise DataError(

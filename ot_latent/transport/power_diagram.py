@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ot_latent._validation import DataError
 from ot_latent.transport.carving import Carver
 from ot_latent.transport.cells import Cells, Graph
 from ot_latent.transport.laplacian import laplacian
@@ -315,6 +316,11 @@ def _renumbered(graph: Graph, order: np.ndarray) -> Graph:
 
     count = len(order)
     indptr, indices = (np.asarray(a) for a in graph)
+    if len(indptr) != count + 1:
+        raise DataError(
+            f"neighbours must be (indptr, indices) of a graph on {count} sites, got an indptr of "
+            f"length {len(indptr)}; pass `neighbours` of a diagram of the same sites."
+        )
     ones = np.ones(len(indices), dtype=np.int8)
     moved = csr_array((ones, indices, indptr), shape=(count, count))[order][:, order].tocsr()
     return moved.indptr, moved.indices

@@ -244,6 +244,32 @@ def test_initial_heights_that_empty_a_cell():
     assert caught.value.solution.status is Status.EMPTY_CELL
 
 
+def test_a_linear_solve_that_overflows_is_nonfinite(monkeypatch):
+    monkeypatch.setattr(
+        "ot_latent.transport.newton.solve_laplacian", lambda *_, **__: np.full(50, np.nan)
+    )
+    with pytest.raises(SolverError, match="NONFINITE"):
+        DampedNewton().solve(UniformBox.unit(2), uniform_target("random", 2, n=50))
+
+
+@pytest.mark.parametrize("d", [1, 2, 3])
+def test_units_far_from_one(d):
+    """Targets and domains of any size, targets far from the origin."""
+    target = uniform_target("random", d, n=20)
+    for scale in (1e-100, 1e-8, 1e8, 1e100):
+        found = DampedNewton().solve(
+            UniformBox.unit(d), DiscreteMeasure.uniform(target.points * scale)
+        )
+        assert found.converged
+        assert DampedNewton().solve(UniformBox([0.0] * d, [scale] * d), target).converged
+    assert (
+        DampedNewton()
+        .solve(UniformBox.unit(d), DiscreteMeasure.uniform(target.points + 1e8))
+        .converged
+    )
+    assert DampedNewton().solve(UniformBox([1e6] * d, [1e6 + 1] * d), target).converged
+
+
 @pytest.mark.parametrize("d", [1, 2, 3])
 def test_interrupted_and_resumed_is_bit_equal(d):
     target = uniform_target("clustered", d, n=60)
@@ -305,6 +331,9 @@ def test_refusals():
         solver.solve(UniformBox.unit(4), DiscreteMeasure.uniform(np.eye(4)))
     with pytest.raises(DataError, match="at least two distinct points"):
         solver.solve(UniformBox.unit(2), DiscreteMeasure.uniform([[0.3, 0.3]]))
+    for scale in (1e-300, 1e200):
+        with pytest.raises(DataError, match="divide it by its rms"):
+            solver.solve(UniformBox.unit(2), DiscreteMeasure.uniform(target.points * scale))
     with pytest.raises(ValueError, match="dimension"):
         solver.solve(UniformBox.unit(3), target)
     with pytest.raises((ValueError, TypeError), match="StochasticNewton|UniformBox"):

@@ -422,3 +422,13 @@ def test_refusals():
         PowerDiagram(UniformBall(2), BrenierPotential(np.eye(2), np.zeros(2)))
     with pytest.raises(DataError, match="finite"):
         PowerDiagram(UniformBox.unit(2), BrenierPotential([[np.nan, 0.0]], [0.0]))
+    flat = PowerDiagram(UniformBox.unit(2), BrenierPotential(np.eye(2), np.zeros(2)))
+    with pytest.raises(ValueError, match="use polygons"):
+        flat.polyhedron(0)
+    solid = PowerDiagram(UniformBox.unit(3), BrenierPotential(np.eye(3), np.zeros(3)))
+    with pytest.raises(ValueError, match="use polyhedron"):
+        solid.polygons()
+    with pytest.raises(DataError, match="graph on 2 sites"):
+        PowerDiagram(UniformBox.unit(2), flat.potential, neighbours=solid.neighbours)
+    with pytest.raises(DataError, match="DampedNewton in one dimension"):
+        PowerDiagram(UniformBox.unit(1), BrenierPotential([[0.0], [1.0]], np.zeros(2)))
