@@ -19,7 +19,7 @@ DRAWING = ROOT.parent / "docs" / "architecture.md"
 FLOORS = [
     {"_lazy", "_validation", "_random", "config"},
     {"_files", "datasets", "kernels.cell_graph", "kernels.site_tree", "kernels.tiled"}
-    | {"kernels.graph_cg"}
+    | {"kernels.buckets", "kernels.graph_cg"}
     | {"kernels.polygons", "kernels.polyhedra"}
     | {"latent.accelerator", "latent.layers"}
     | {"transport.hull", "transport.measures", "transport.sources"},
@@ -64,7 +64,7 @@ TORCH_AT_TOP |= {"evaluation", "fitted", "generator"}
 SKLEARN_AT_TOP = {"_portable", "estimators", "baselines", "fitted", "generator"}
 
 # Compiled when they are imported, so they are themselves imported on use.
-NUMBA_AT_TOP = {"kernels.cell_graph", "kernels.graph_cg", "kernels.site_tree"}
+NUMBA_AT_TOP = {"kernels.buckets", "kernels.cell_graph", "kernels.graph_cg", "kernels.site_tree"}
 NUMBA_AT_TOP |= {f"kernels.{name}{d}d" for name in ("cells", "grid") for d in (2, 3)}
 NUMBA_AT_TOP |= {"kernels.polygons", "kernels.polyhedra"}
 

@@ -22,7 +22,7 @@ from ot_latent.transport.domains import GridDensity, UniformPolytope, half_space
 from ot_latent.transport.sources import Source
 
 OVERLAP = 1e-12  # share of the domain that guessed cells may cover twice and count as exact
-GUESSED_NEIGHBOURS = {2: 7, 3: 15}
+GUESSED_NEIGHBOURS = {2: 10, 3: 20}
 REPAIRS = 4  # rounds of repair, the last of which looks every corner up in a tree
 # Where hundreds of planes meet in one point, rounding can tear a surface and a part of the domain
 # is lost; heights moved by this much, a few roundings, hold no such point.
@@ -99,23 +99,23 @@ class Carver:
         Returns
         -------
         tuple of ndarray
-            indptr and indices of a symmetric graph.
+            indptr and indices.
         """
-        from scipy.sparse import csr_array
         from scipy.spatial import cKDTree
 
+        from ot_latent.kernels.buckets import near_graph
+        from ot_latent.kernels.cell_graph import both_ways
+
         points = self.sites if points is None else points
+        spread = np.ptp(points, axis=0)
+        unit = (points - points.min(axis=0)) / np.where(spread > 0, spread, 1.0)
+        graph = near_graph(unit, GUESSED_NEIGHBOURS[self.dim])
+        if len(graph[1]):
+            return graph
         count = len(points)
         k = min(GUESSED_NEIGHBOURS[self.dim] + 1, count)
-        found = (
-            cKDTree(points, compact_nodes=False, balanced_tree=False)
-            .query(points, k)[1]
-            .reshape(count, k)
-        )
-        entries = np.ones(found.size, dtype=np.int8), found.ravel(), np.arange(count + 1) * k
-        graph = csr_array(entries, shape=(count, count))
-        graph = (graph + graph.T).tocsr()
-        return graph.indptr, graph.indices
+        found = cKDTree(points).query(points, k)[1].reshape(count, k)
+        return both_ways(np.arange(count + 1) * k, found.astype(np.int32).ravel())
 
     def cells(
         self, heights: np.ndarray, guess: Graph | None = None, *, near: bool = False

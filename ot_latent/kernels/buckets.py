@@ -1,0 +1,76 @@
+"""Nearest neighbours of evenly spread points, by sorting them into buckets."""
+
+from __future__ import annotations
+
+import numba as nb
+import numpy as np
+
+PER_BUCKET = 2.0  # points of a bucket, on average
+CROWDED = 24  # points of a bucket from which on a tree is the better way
+
+
+@nb.njit(cache=True, nogil=True)
+def fill_buckets(points, side):
+    """Return the bucket of each point, where each bucket begins, and the points by bucket."""
+    n, d = points.shape
+    bucket, counts = np.zeros(n, np.int64), np.zeros(side**d + 1, np.int64)
+    for i in range(n):
+        for x in range(d):
+            bucket[i] = bucket[i] * side + min(side - 1, int(points[i, x] * side))
+        counts[bucket[i] + 1] += 1
+    starts = np.cumsum(counts)
+    fill, members = starts.copy(), np.empty(n, np.int64)
+    for i in range(n):
+        members[fill[bucket[i]]] = i
+        fill[bucket[i]] += 1
+    return bucket, starts, members
+
+
+@nb.njit(cache=True, nogil=True)
+def insert(i, k, points, found, square, held):
+    """Put point ``k`` into the sorted list of the nearest to ``i``; return how many it holds."""
+    distance = 0.0
+    for x in range(points.shape[1]):
+        distance += (points[i, x] - points[k, x]) ** 2
+    if held == len(found) and distance >= square[held - 1]:
+        return held
+    at = min(held, len(found) - 1)
+    while at > 0 and square[at - 1] > distance:
+        found[at], square[at] = found[at - 1], square[at - 1]
+        at -= 1
+    found[at], square[at] = k, distance
+    return min(held + 1, len(found))
+
+
+@nb.njit(cache=True, nogil=True)
+def near_graph(points, most):
+    """Return up to ``most`` near points of each, nearest first, as (indptr, indices).
+
+    Points lie in the unit cube. They are sought in the bucket of each point and the ones around,
+    which holds all of the nearest where points are spread evenly. Returns no indices if they
+    are not.
+    """
+    n, d = points.shape
+    side = max(1, int((n / PER_BUCKET) ** (1.0 / d)))
+    bucket, starts, members = fill_buckets(points, side)
+    if np.diff(starts).max() > CROWDED:
+        return np.zeros(n + 1, np.int64), np.zeros(0, np.int32)
+    indptr, indices = np.zeros(n + 1, np.int64), np.empty(n * most, np.int32)
+    found, square, fill = np.empty(most, np.int64), np.empty(most), 0
+    for i in range(n):
+        held = 0
+        for near in range(3**d):
+            rest, own, other, factor, inside = near, bucket[i], 0, 1, True
+            for _ in range(d):
+                place = own % side + rest % 3 - 1
+                inside = inside and 0 <= place < side
+                other += place * factor
+                own, rest, factor = own // side, rest // 3, factor * side
+            if inside:
+                for q in range(starts[other], starts[other + 1]):
+                    if members[q] != i:
+                        held = insert(i, members[q], points, found, square, held)
+        indices[fill : fill + held] = found[:held]
+        fill += held
+        indptr[i + 1] = fill
+    return indptr, indices[:fill]
