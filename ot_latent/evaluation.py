@@ -93,6 +93,8 @@ def evaluate(
     """
     names = _known(baselines)
     eye = _Eye.of(model, features)
+    if eye.coder is None:
+        _check_columns(X_test, eye.sampler.n_features_in_)
     first, second = _halves(X_test, y, seed, limit)
     reference = eye.items(second)
     judge = Judge(reference, eye.train_codes, eye.name, seed, resamples)
@@ -104,9 +106,9 @@ def evaluate(
         made = eye.made(rival.sample(n, random_state=seed))
         record["baselines"][name] = judge.score(made)
     if "heldout" in names:
-        rebuilt = eye.rebuilt(first)
-        record["baselines"]["heldout"] = judge.score(rebuilt)
-        record["baselines"]["real"] = judge.score(eye.items(first))
+        real = judge.score(eye.items(first))
+        rebuilt = real if eye.coder is None else judge.score(eye.rebuilt(first))
+        record["baselines"] |= {"heldout": rebuilt, "real": real}
     coder = getattr(model, "coder_", None)
     if manifold and coder is not None:
         train_error = getattr(model, "train_error_", None)
@@ -165,7 +167,7 @@ class _Eye:
 
     def rebuilt(self, data: np.ndarray) -> Items:
         """Return the reconstructions of rows of data as items."""
-        return self.items(data) if self.coder is None else self.made(self.coder.encode(data))
+        return self.made(self.coder.encode(data))
 
     def _nearest_labels(self, codes: np.ndarray) -> np.ndarray:
         """Return the label of the nearest training code, counted from 0."""
@@ -189,6 +191,16 @@ def _known(baselines: Iterable[str]) -> list[str]:
                 "out."
             )
     return names
+
+
+def _check_columns(codes: Any, columns: int) -> None:
+    """Refuse what cannot be codes of the sampler."""
+    shape = np.shape(codes)
+    if len(shape) != 2 or shape[1] != columns:
+        raise DataError(
+            f"codes must have shape (n, {columns}) as those that the sampler was fitted to, got "
+            f"{shape}; encode the data with the same encoder."
+        )
 
 
 def _halves(X_test: Any, y: Any, seed: int, limit: int) -> tuple[np.ndarray, np.ndarray]:
@@ -227,9 +239,11 @@ def _some(codes: np.ndarray, seed: int) -> np.ndarray:
 def _protocol(eye: _Eye, n: int, seed: int, resamples: int) -> dict[str, Any]:
     """Return what the figures depend on."""
     solution = eye.sampler.transport_
+    ceiling = "reconstructions of " if eye.coder is not None else ""
     return {
+        "items": "codes" if eye.coder is None else "decoded codes",
         "features": eye.name,
-        "reference": f"{n} held-out rows (half B); ceiling: reconstructions of {n} others (half A)",
+        "reference": f"{n} held-out rows (half B); ceiling: {ceiling}{n} others (half A)",
         "generated": n,
         "training_codes": len(eye.train_codes),
         "interval": f"95 %, {resamples} bootstrap resamples",

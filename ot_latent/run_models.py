@@ -10,6 +10,7 @@ from ot_latent import persistence
 from ot_latent.run_folder import RunError, RunFolder
 
 if TYPE_CHECKING:
+    from ot_latent.code_model import CodeModel
     from ot_latent.estimators import OTSampler
     from ot_latent.generator import LatentGenerator
 
@@ -118,9 +119,32 @@ def load_generator(path: str | os.PathLike[str], device: str = "cpu") -> LatentG
     if not hasattr(model, "coder_"):
         raise RunError(
             f"{path} must be a run with an autoencoder, got one trained on codes alone; use sample, "
-            "solve or info."
+            "solve, evaluate, plot, report or info."
         )
     return model  # type: ignore[return-value]
+
+
+def load_judged(path: str | os.PathLike[str], device: str = "cpu") -> LatentGenerator | CodeModel:
+    """Load the model of any run with the face that judges, figures and the report know.
+
+    Parameters
+    ----------
+    path : path
+        A run folder, or a folder written by `save_pretrained`.
+    device : str, default="cpu"
+        Where to compute.
+
+    Returns
+    -------
+    LatentGenerator or CodeModel
+        The latter where only codes were given to train.
+    """
+    model = load_model(path, device)
+    if hasattr(model, "coder_"):
+        return model  # type: ignore[return-value]
+    from ot_latent.code_model import CodeModel
+
+    return CodeModel(model)  # type: ignore[arg-type]
 
 
 def find_label(path: str | os.PathLike[str], model: Any, text: str | None) -> Any:

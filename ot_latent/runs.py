@@ -10,6 +10,7 @@ import os
 import signal
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -153,7 +154,11 @@ def load_data(config: RunConfig, split: str = "train") -> Dataset:
 
 
 def load_again(
-    path: str | os.PathLike[str], *, data: str | None = None, split: str = "test", **options: Any
+    path: str | os.PathLike[str],
+    *,
+    data: str | None = None,
+    split: str | None = None,
+    **options: Any,
 ) -> Dataset:
     """Load data for a finished run: what is named, else the data that the run was trained on.
 
@@ -162,9 +167,9 @@ def load_again(
     path : path
         The run folder.
     data : str, optional
-        Named set, file or folder.
-    split : str, default="test"
-        Part of the data.
+        Named set, file or folder. A run on codes needs it: it was trained on all codes it knows.
+    split : str, optional
+        Part of the data; default: "test", and "all" for a run on codes.
     **options
         data_dir, labels and label_column; those that are None come from the run where `data` does.
 
@@ -176,18 +181,38 @@ def load_again(
     Raises
     ------
     RunError
-        If no data are named and the folder holds no run that knows them.
+        If no data are named and the folder holds no run that has any left.
     """
     folder = RunFolder(path)
     given = {key: value for key, value in options.items() if value is not None}
     config = folder.config() if folder.started else RunConfig()
+    if data is None and config.data.codes is not None:
+        raise RunError(
+            f"--data must be given for {path}, which was trained on all rows of "
+            f"{config.data.codes}, got nothing; pass a file of codes that were left out."
+        )
     if data is None and config.data.data is None:
         raise RunError(f"--data must be given for {path}, got nothing and no run that knows it.")
+    split = split or ("test" if config.data.codes is None else "all")
     if data is None:
         return load_data(config.updated({"data": given}), split)
     if folder.started and config.data.data_dir:
         given.setdefault("data_dir", config.data.data_dir)
-    return load_data(RunConfig.from_dict({"data": given | {"data": data}}), split)
+    found = load_data(RunConfig.from_dict({"data": given | {"data": data}}), split)
+    if config.data.codes is not None:
+        _warn_of_known_codes(found, config)
+    return found
+
+
+def _warn_of_known_codes(data: Dataset, config: RunConfig) -> None:
+    known = {source.sha256 for source in config.data.sources}
+    if known & {source["sha256"] for source in data.sources}:
+        warnings.warn(
+            f"{data.name} holds the codes that the run was trained on, so its scores flatter; pass "
+            "codes that were left out.",
+            UserWarning,
+            stacklevel=3,
+        )
 
 
 def train_run(
@@ -255,11 +280,13 @@ def solve_run(
     Interrupted
         If the process was asked to stop; the same call continues then.
     """
+    from ot_latent._solvers import planned_tolerance
     from ot_latent.transport.stochastic import StochasticNewtonState
 
     model = load_model(folder.path)
     sampler = sampler_of(model)
-    tolerance = sampler.transport_.tolerance if tolerance is None else tolerance
+    given = sampler.tolerance if tolerance is None else tolerance
+    tolerance = planned_tolerance(sampler.solver, sampler.source_, given)
     suffix = f"-{tolerance:g}"  # another tolerance is another solve
     stage = f"transport{suffix}"
     state = folder.load_states({stage: StochasticNewtonState}).get(stage)

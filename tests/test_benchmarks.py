@@ -6,7 +6,7 @@ import math
 import pytest
 import torch
 
-from benchmarks import __main__ as entry, efficiency, full_run, manifolds, results, tables
+from benchmarks import __main__ as entry, atlas, efficiency, full_run, manifolds, results, tables
 from benchmarks.adam import adam_fixed, mass_gradient
 from benchmarks.problem import Fit, Problem, Row, judge
 
@@ -163,3 +163,19 @@ def test_tables_are_markdown():
         "| - | 1,234 |",
         "| 0.5 | x |",
     ]
+
+
+OUTS = {"out": "atlas.png", "page": "atlas.html", "json": "atlas.json"}
+
+
+def test_the_atlas_is_made_in_one_go(tmp_path):
+    small = ["--data", "digits", "--rows", "300", "--targets", "200", "--epochs", "1"]
+    outs = {key: tmp_path / name for key, name in OUTS.items()}
+    places = [str(word) for key, path in outs.items() for word in (f"--{key}", path)]
+    assert atlas.main([*small, "--classifier-epochs", "1", *places]) == 0
+    record = json.loads(outs["json"].read_text())
+    assert record["targets"] == 200
+    assert record["largest_mass_error"] <= 1e-6
+    assert record["transport"]["solver"] == "DampedNewton"
+    assert outs["out"].read_bytes().startswith(b"\x89PNG")
+    assert "200 cells, largest relative mass error" in outs["page"].read_text()

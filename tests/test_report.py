@@ -86,6 +86,17 @@ def test_table_without_labels_gets_marginals(tmp_path):
     assert "wine" in page
 
 
+def test_exact_cells_are_told_as_such(tmp_path):
+    model = LatentGenerator(latent_dim=2, epochs=2, random_state=0).fit(*squares(150, 0))
+    write_report(tmp_path, model, dataset(*squares(100, 1)), tmp_path / "page.html")
+    page, found = read(tmp_path / "page.html"), model.transport_
+    assert f"{found.mass_error:.1e}" in page
+    assert "exact to rounding" in page
+    assert f"DampedNewton: {found.steps} steps on exact cells." in page
+    assert "Largest relative error of a cell after every step" in page
+    assert "The cells were found by sampling" not in page
+
+
 def test_too_few_rows_are_refused(tmp_path):
     x, y = table(100, 0)
     model = LatentGenerator(latent_dim=4, epochs=1, tolerance=0.5, random_state=0).fit(x, y)

@@ -26,11 +26,11 @@ class Evaluate:
     run: Positional[Path]
     """Run folder."""
     data: Maybe[str] = None
-    """Named set, file or folder, as in train (default: that of the run)."""
+    """Named set, file or folder, as in train (default: that of the run; codes for a run on codes)."""
     data_dir: Maybe[str] = None
     """Folder of the named sets (else the variable OT_LATENT_DATA)."""
-    split: str = "test"
-    """Part of the data: test, train or all."""
+    split: Maybe[str] = None
+    """Part of the data: test, train or all (default: test; all for a run on codes)."""
     labels: Maybe[str] = None
     """File of labels, one per row."""
     label_column: Maybe[str] = None
@@ -66,7 +66,7 @@ class Evaluate:
         floors = [(*_gate(text, "--fail-under"), 1) for text in self.fail_under]
         ceilings = [(*_gate(text, "--fail-over"), -1) for text in self.fail_over]
         features = None if self.features is None else function(self.features)
-        model = run_models.load_generator(self.run, device=self.device)
+        model = run_models.load_judged(self.run, device=self.device)
         data = runs.load_again(
             self.run,
             data=self.data,
@@ -146,7 +146,6 @@ def facts(summary: Mapping[str, Any], config: Mapping[str, Any] | None) -> Itera
         A line.
     """
     solution = summary["transport"]
-    low, high = solution["mass_error_interval"] or (solution["mass_error"],) * 2
     yield f"model       {summary['kind']}, {summary['targets']} codes of dimension {summary['latent_dim']}"
     if config is not None:
         data = config["data"]
@@ -155,15 +154,23 @@ def facts(summary: Mapping[str, Any], config: Mapping[str, Any] | None) -> Itera
         names = summary["label_names"] or summary["labels"]
         yield f"labels      {', '.join(str(name) for name in names[:20])}"
     yield f"transport   {solution['status']}: {solution['advice']}"
-    yield (
-        f"cell error  {solution['mass_error']:.3g} ({solution['error_norm']}), 95 % interval "
-        f"[{low:.3g}, {high:.3g}], wanted {solution['tolerance']:g}"
-    )
+    yield from _certainty(solution)
+    yield f"time        {summary['seconds']:.0f} s"
+
+
+def _certainty(solution: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the error of the cells, how it is known, and what it cost."""
+    error = f"cell error  {solution['mass_error']:.3g} ({solution['error_norm']}), "
+    if solution["error_norm"] != "rms":
+        yield f"{error}exact, wanted {solution['tolerance']:g}"
+        yield f"steps       {solution['steps']} of {solution['solver']}"
+        return
+    low, high = solution["mass_error_interval"] or (solution["mass_error"],) * 2
+    yield f"{error}95 % interval [{low:.3g}, {high:.3g}], wanted {solution['tolerance']:g}"
     yield (
         f"noise       {solution['samples']:,} samples fitted, {solution['evaluation_samples']:,} "
         "fresh ones for the error"
     )
-    yield f"time        {summary['seconds']:.0f} s"
 
 
 def table(record: Mapping[str, Any]) -> Iterator[str]:
@@ -316,7 +323,7 @@ class Plot:
     """Folder of the figures."""
     kind: Annotated[tuple[str, ...], arg(metavar="KIND ...")] = ()
     """convergence, loss, samples, reconstructions, interpolation, modes, novelty, codes, cells, atlas
-    (default: all that fit, the atlas apart)."""
+    (also a page to explore, atlas.html; default: all that fit, the atlas apart)."""
     data: Maybe[str] = None
     """Named set, file or folder of held-out rows (default: that of the run)."""
     data_dir: Maybe[str] = None
@@ -341,8 +348,11 @@ class Plot:
         """
         from ot_latent import run_figures, run_models, runs
 
-        model = run_models.load_generator(self.run)
-        data = runs.load_again(self.run, data=self.data, data_dir=self.data_dir)
+        model = run_models.load_judged(self.run)
+        needless = model.coder_ is None and self.data is None  # then what needs no rows is drawn
+        data = (
+            None if needless else runs.load_again(self.run, data=self.data, data_dir=self.data_dir)
+        )
         files = run_figures.draw(model, data, self.out, self.kind, seed=self.seed)
         console.say(f"wrote {', '.join(path.name for path in files)} to {self.out}")
         console.result({"out": str(self.out), "files": [str(path) for path in files]})
@@ -382,7 +392,7 @@ class Report:
         from ot_latent import run_models, runs
         from ot_latent.report import write_report
 
-        model = run_models.load_generator(self.run)
+        model = run_models.load_judged(self.run)
         data = runs.load_again(self.run, data=self.data, data_dir=self.data_dir)
         write_report(self.run, model, data, self.out, seed=self.seed)
         console.say(f"wrote {self.out}")

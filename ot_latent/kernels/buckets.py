@@ -60,17 +60,25 @@ def near_graph(points, most):
     for i in range(n):
         held = 0
         for near in range(3**d):
-            rest, own, other, factor, inside = near, bucket[i], 0, 1, True
-            for _ in range(d):
-                place = own % side + rest % 3 - 1
-                inside = inside and 0 <= place < side
-                other += place * factor
-                own, rest, factor = own // side, rest // 3, factor * side
-            if inside:
-                for q in range(starts[other], starts[other + 1]):
-                    if members[q] != i:
-                        held = insert(i, members[q], points, found, square, held)
+            other = bucket_beside(bucket[i], near, side, d)
+            end = starts[other + 1] if other >= 0 else starts[other]
+            for q in range(starts[other], end):
+                if members[q] != i:
+                    held = insert(i, members[q], points, found, square, held)
         indices[fill : fill + held] = found[:held]
         fill += held
         indptr[i + 1] = fill
     return indptr, indices[:fill]
+
+
+@nb.njit(cache=True, nogil=True)
+def bucket_beside(own, near, side, d):
+    """Return the bucket one step from another in direction ``near`` (digits base 3), or -1."""
+    other, factor = 0, 1
+    for _ in range(d):
+        place = own % side + near % 3 - 1
+        if place < 0 or place >= side:
+            return -1
+        other += place * factor
+        own, near, factor = own // side, near // 3, factor * side
+    return other

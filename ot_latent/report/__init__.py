@@ -22,6 +22,7 @@ from ot_latent.report.words import (
     interval,
     manifold,
     number,
+    solver_story,
     verdicts,
 )
 from ot_latent.run_models import sampler_of
@@ -48,7 +49,7 @@ def write_report(
     ----------
     run_path : path
         Run folder, or a folder written by `save_pretrained`: where the model comes from.
-    model : LatentGenerator
+    model : LatentGenerator or CodeModel
         The model.
     data : Dataset
         Held-out rows, at least 40.
@@ -75,6 +76,9 @@ def write_report(
     """
     if record is None:
         record = model.evaluate(data.x, data.y, features=features, seed=seed)
+    if _bare(record):  # then the ceiling is the floor: data do not pass through networks
+        others = {k: v for k, v in record["baselines"].items() if k != "heldout"}
+        record = {**record, "baselines": others}
     drawn = pictures(model, data, record, seed)
     origin = Origin.read(run_path)
     sections = {
@@ -95,8 +99,19 @@ def write_report(
     return dict(record)
 
 
+def _bare(record: Mapping[str, Any]) -> bool:
+    """Whether codes are judged that nothing decodes."""
+    return bool(record["protocol"]["items"] == "codes")
+
+
 def _lead(model: Any) -> str:
     sampler = sampler_of(model)
+    if model.coder_ is None:
+        return (
+            f"The data are codes of {sampler.n_features_in_} numbers each. Optimal transport cuts a "
+            f"simple noise into {len(sampler.weights_):,} cells, one per training code, each of its "
+            "right mass. A sample is a draw of noise, carried to the codes."
+        )
     return (
         f"An autoencoder gives each record {sampler.n_features_in_} numbers, its code. Optimal "
         f"transport then cuts a simple noise into {len(sampler.weights_):,} cells, one per training "
@@ -139,9 +154,10 @@ def _glance(record: Mapping[str, Any], model: Any, drawn: Mapping[str, Picture])
 def _comparison(record: Mapping[str, Any]) -> str:
     rest = [key for key in SCORES if key not in FIDELITY and key in record]
     n = record["protocol"]["generated"]
+    bound = "real data" if _bare(record) else "its ceiling"
     words = (
         f"All rows are judged against the same {n:,} held-out rows. Small figures: 95 % intervals. The "
-        "model can be expected between its ceiling and the baselines; “Same extension, no transport” "
+        f"model can be expected between {bound} and the baselines; “Same extension, no transport” "
         "shows what transport itself adds to plain sampling."
     )
     parts = [markup.paragraph(words), _table(record, FIDELITY)]
@@ -159,9 +175,10 @@ def _rows(record: Mapping[str, Any], keys: Any) -> Iterator[tuple[str, str, str,
     """Yield floor, ceiling, the model, then its rivals."""
     lines = [(name, record["baselines"].get(name)) for name in SAMPLERS]
     lines.insert(2, ("model", record))
+    way = "noise, transported" + ("" if _bare(record) else " and decoded")
     for name, scores in lines:
         if scores is not None:
-            title, role = SAMPLERS.get(name, ("This model", "noise, transported and decoded"))
+            title, role = SAMPLERS.get(name, ("This model", way))
             kind = {"model": "own", "real": "bound", "heldout": "bound"}.get(name, "rival")
             cells = [(number(scores[key]["value"]), interval(scores[key])) for key in keys]
             yield kind, title, role, cells
@@ -175,11 +192,7 @@ def _manifold(record: Mapping[str, Any], drawn: Mapping[str, Picture]) -> str:
 
 
 def _transport(model: Any, drawn: Mapping[str, Picture]) -> str:
-    solution = model.transport_
-    words = (
-        f"{solution.solver}: {solution.samples:,} draws of noise in {solution.steps:,} steps, "
-        f"{solution.evaluation_samples:,} fresh ones to measure the error. {solution.status.value}"
-    )
+    words = solver_story(model.transport_)
     parts = [markup.paragraph(words), drawn["convergence"].html()]
     if "loss" in drawn:
         parts.append(drawn["loss"].html())
@@ -199,8 +212,8 @@ def _spread(record: Mapping[str, Any], drawn: Mapping[str, Picture]) -> str:
 
 
 def _limits(record: Mapping[str, Any], model: Any) -> str:
-    sentences = limits(record, sampler_of(model), model.classifier_ is not None)
-    return markup.section("limits", "What these numbers do not say", [markup.bullets(sentences)])
+    found = markup.bullets(limits(record, model))
+    return markup.section("limits", "What these numbers do not say", [found])
 
 
 def _again(origin: Origin, run_path: str | Path, record: Mapping[str, Any]) -> str:

@@ -6,27 +6,27 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ot_latent.report.words import FEW
+from ot_latent.run_models import sampler_of
 
 EXACT_DIMENSION = 3  # up to here a sampled solver is slow
 
 
-def limits(record: Mapping[str, Any], sampler: Any, labelled: bool) -> Iterator[str]:
+def limits(record: Mapping[str, Any], model: Any) -> Iterator[str]:
     """Yield the limitations of a report.
 
     Parameters
     ----------
     record : mapping
         The report record.
-    sampler : OTSampler
-        The model's way from noise to codes.
-    labelled : bool
-        Whether the run has a classifier of labels.
+    model : LatentGenerator or CodeModel
+        The model.
 
     Yields
     ------
     str
         A sentence or two.
     """
+    sampler, coded = sampler_of(model), model.coder_ is not None
     n, solution = record["protocol"]["generated"], sampler.transport_
     if n < FEW:
         yield (
@@ -34,15 +34,16 @@ def limits(record: Mapping[str, Any], sampler: Any, labelled: bool) -> Iterator[
             "are mostly due to chance: the first row of the table, real data against real data, shows "
             "how much. Read differences between rows, not levels."
         )
-    yield _features(record["protocol"]["features"])
+    yield _features(record["protocol"]["features"], coded)
     yield (
         "Intervals come from drawing the items at hand again. They do not cover another training run, "
         "another seed or another split of the data; one run stands behind this page."
     )
-    yield (
-        "The table judges the whole way from noise to data. No sampler of codes can beat the "
-        "autoencoder: what it blurs, the row of reconstructions shows."
-    )
+    if coded:
+        yield (
+            "The table judges the whole way from noise to data. No sampler of codes can beat the "
+            "autoencoder: what it blurs, the row of reconstructions shows."
+        )
     yield from _extension(sampler)
     if sampler.n_features_in_ <= EXACT_DIMENSION and solution.solver == "StochasticNewton":
         yield (
@@ -57,17 +58,19 @@ def limits(record: Mapping[str, Any], sampler: Any, labelled: bool) -> Iterator[
     yield (
         "Novelty is measured between codes. A novelty near 1 and no copies are no proof of privacy."
     )
-    if not labelled:
+    if model.classifier_ is None:
         yield "Without a classifier of labels, samples between classes cannot be counted."
 
 
-def _features(name: str) -> str:
+def _features(name: str, coded: bool) -> str:
     if name == "classifier":
         return (
             "Features come from a small classifier trained on this run's own training rows. Another "
             "feature space may rank the rows of the table otherwise, and the distances cannot be set "
             "beside published figures on Inception features."
         )
+    if name == "codes" and not coded:
+        return "Features are the codes themselves; what made them is not judged here."
     if name == "codes":
         return (
             "Features are the codes themselves: the encoder that shaped the model also judges it, and "
