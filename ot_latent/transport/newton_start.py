@@ -12,12 +12,11 @@ import math
 from collections.abc import Iterator
 
 import numpy as np
-import torch
 
 from ot_latent.transport.domains import GridDensity, half_spaces
 from ot_latent.transport.measures import DiscreteMeasure
 from ot_latent.transport.sources import Source
-from ot_latent.transport.warm_start import gaussian_map
+from ot_latent.transport.warm_start import EIGENVALUE_FLOOR
 
 INSIDE = 0.98  # of the way to the domain's boundary may images of targets lie
 AFFINE_SHARE = 0.2  # the rest is the separable part; both alone fail on some cloud of targets
@@ -69,12 +68,25 @@ def affine_start(source: Source, target: DiscreteMeasure) -> tuple[np.ndarray, n
     heights, inner
         As in `convex_start`.
     """
-    centred, bures = gaussian_map(source, target)
-    moved = torch.linalg.solve(bures, centred.T).T.numpy()
-    image, mean, metric = np.empty(moved.shape), source.mean.numpy(), bures.numpy()
+    points, weights = target.points.detach().cpu().double().numpy(), target.weights.cpu().numpy()
+    centred = points - weights @ points
+    inverse = _moment_map((centred.T * weights) @ centred, source.covariance.numpy())
+    moved = centred @ inverse
     scale = INSIDE * _reach(source, moved)
-    image = mean + scale * moved
-    return -0.5 * ((image @ metric) * image).sum(axis=1) / scale, image
+    image = source.mean.numpy() + scale * moved
+    return -0.5 * ((image @ np.linalg.inv(inverse)) * image).sum(axis=1) / scale, image
+
+
+def _moment_map(covariance: np.ndarray, goal: np.ndarray) -> np.ndarray:
+    """Return the symmetric positive definite map between Gaussians of two covariances.
+
+    Flat directions of the first are widened to `EIGENVALUE_FLOOR` of the largest.
+    """
+    values, vectors = np.linalg.eigh(covariance)
+    spread = np.sqrt(np.maximum(values, EIGENVALUE_FLOOR * max(values.max(), 1e-300)))
+    root, back = (vectors * spread) @ vectors.T, (vectors / spread) @ vectors.T
+    values, vectors = np.linalg.eigh(root @ goal @ root)
+    return back @ (vectors * np.sqrt(np.maximum(values, 0.0))) @ vectors.T @ back
 
 
 def quantile_start(source: Source, target: DiscreteMeasure) -> tuple[np.ndarray, np.ndarray]:

@@ -55,27 +55,6 @@ def gaussian_heights(source: Source, target: DiscreteMeasure) -> Tensor:
     .. [1] Knott and Smith. "On the optimal mapping of distributions." J. Optim. Theory Appl.
        43(1), 1984.
     """
-    centred, bures = gaussian_map(source, target)
-    solved = torch.linalg.solve(bures, centred.T).T  # (N, d)
-    heights = -0.5 * (solved * centred).sum(dim=1) - centred @ source.mean
-    return heights.to(target.points.device)
-
-
-def gaussian_map(source: Source, target: DiscreteMeasure) -> tuple[Tensor, Tensor]:
-    """Return the centred targets and the Bures map from the source's moments to theirs.
-
-    Parameters
-    ----------
-    source, target
-        As in `gaussian_heights`.
-
-    Returns
-    -------
-    centred : Tensor of shape (N, d), float64
-        y_j - m.
-    bures : Tensor of shape (d, d), float64
-        The map A, symmetric and positive definite.
-    """
     from ot.gaussian import bures_wasserstein_mapping
 
     weights = target.weights.cpu()
@@ -86,4 +65,6 @@ def gaussian_map(source: Source, target: DiscreteMeasure) -> tuple[Tensor, Tenso
     floor = EIGENVALUE_FLOOR * max(float(values.max()), torch.finfo(torch.float64).tiny)
     covariance = (vectors * values.clamp_min(floor)) @ vectors.T
     bures, _ = bures_wasserstein_mapping(source.mean, mean, source.covariance, covariance)
-    return centred, bures
+    solved = torch.linalg.solve(bures, centred.T).T  # (N, d)
+    heights = -0.5 * (solved * centred).sum(dim=1) - centred @ source.mean
+    return heights.to(target.points.device)
