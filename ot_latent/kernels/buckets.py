@@ -27,19 +27,21 @@ def fill_buckets(points, side):
 
 
 @nb.njit(cache=True, nogil=True)
-def insert(i, k, points, found, square, held):
-    """Put point ``k`` into the sorted list of the nearest to ``i``; return how many it holds."""
-    distance = 0.0
-    for x in range(points.shape[1]):
-        distance += (points[i, x] - points[k, x]) ** 2
-    if held == len(found) and distance >= square[held - 1]:
-        return held
-    at = min(held, len(found) - 1)
-    while at > 0 and square[at - 1] > distance:
-        found[at], square[at] = found[at - 1], square[at - 1]
-        at -= 1
-    found[at], square[at] = k, distance
-    return min(held + 1, len(found))
+def insert(i, members, points, found, square, held):
+    """Put points into the sorted list of the nearest to ``i``; return how many it holds."""
+    for k in members:
+        distance = 0.0
+        for x in range(points.shape[1]):
+            distance += (points[i, x] - points[k, x]) ** 2
+        if k == i or (held == len(found) and distance >= square[held - 1]):
+            continue
+        at = min(held, len(found) - 1)
+        while at > 0 and square[at - 1] > distance:
+            found[at], square[at] = found[at - 1], square[at - 1]
+            at -= 1
+        found[at], square[at] = k, distance
+        held = min(held + 1, len(found))
+    return held
 
 
 @nb.njit(cache=True, nogil=True)
@@ -61,10 +63,9 @@ def near_graph(points, most):
         held = 0
         for near in range(3**d):
             other = bucket_beside(bucket[i], near, side, d)
-            end = starts[other + 1] if other >= 0 else starts[other]
-            for q in range(starts[other], end):
-                if members[q] != i:
-                    held = insert(i, members[q], points, found, square, held)
+            if other >= 0:
+                near_ones = members[starts[other] : starts[other + 1]]
+                held = insert(i, near_ones, points, found, square, held)
         indices[fill : fill + held] = found[:held]
         fill += held
         indptr[i + 1] = fill

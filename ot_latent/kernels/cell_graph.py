@@ -81,32 +81,37 @@ def _total(offsets, neighbours, values, j, k):
 
 @nb.njit(cache=True, nogil=True)
 def facet_weights(offsets, neighbours, measures, points):
-    """Return the Laplacian of the cell graph in CSR form, each row as its own cell sees it."""
+    """Return the Laplacian of the cell graph in CSR form, symmetric to the last bit.
+
+    A facet is taken from its cell of smaller index: both sides see it alike but for slivers.
+    """
     count = len(offsets) - 1
-    indptr = np.zeros(count + 1, np.int32)
-    columns, data = np.empty(len(neighbours) + count, np.int32), np.zeros(len(neighbours) + count)
-    fill = 0
+    indptr = np.ones(count + 1, np.int32)
     for j in range(count):
-        begin = fill
-        columns[begin], data[begin] = j, 0.0
-        fill += 1
+        for q in range(offsets[j], offsets[j + 1]):
+            if neighbours[q] > j:
+                indptr[j + 1] += 1
+                indptr[neighbours[q] + 1] += 1
+    indptr[0] = 0
+    indptr = np.cumsum(indptr).astype(np.int32)
+    columns, data = np.empty(indptr[-1], np.int32), np.zeros(indptr[-1])
+    fill = indptr[:-1] + 1
+    columns[indptr[:-1]] = np.arange(count)
+    for j in range(count):
         for q in range(offsets[j], offsets[j + 1]):
             k, square = neighbours[q], 0.0
-            if k < 0:
+            if k <= j:
                 continue
             for i in range(points.shape[1]):
                 square += (points[j, i] - points[k, i]) ** 2
             weight = measures[q] / np.sqrt(square)
-            at = begin + 1
-            while at < fill and columns[at] != k:  # rounding may have split a facet
-                at += 1
-            if at == fill:
-                columns[at], data[at] = k, 0.0
-                fill += 1
-            data[at] -= weight
-            data[begin] += weight
-        indptr[j + 1] = fill
-    return indptr, columns[:fill], data[:fill]
+            columns[fill[j]], columns[fill[k]] = k, j
+            data[fill[j]], data[fill[k]] = -weight, -weight
+            data[indptr[j]] += weight
+            data[indptr[k]] += weight
+            fill[j] += 1
+            fill[k] += 1
+    return indptr, columns, data
 
 
 @nb.njit(cache=True, nogil=True)

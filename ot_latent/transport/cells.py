@@ -81,7 +81,7 @@ class Cells(NamedTuple):
         Returns
         -------
         csr_array of shape (N, N)
-            Symmetric up to rounding: each row is seen from its own cell.
+            Symmetric; a facet that rounding has split has two entries.
         """
         from scipy.sparse import csr_array
 

@@ -74,6 +74,7 @@ def _direct(matrix: csr_array, rhs: np.ndarray, rtol: float) -> np.ndarray:
     """Factorise the Laplacian with one vertex grounded."""
     from scipy.sparse.linalg import splu
 
+    matrix.sum_duplicates()
     grounded = matrix[1:, 1:].tocsc()
     factor = splu(
         grounded,
@@ -89,6 +90,7 @@ def _multigrid(matrix: csr_array, rhs: np.ndarray, rtol: float) -> np.ndarray:
     import pyamg
     from scipy.sparse import csr_matrix
 
+    matrix.sum_duplicates()
     levels = pyamg.ruge_stuben_solver(csr_matrix(matrix), max_coarse=50)
     return levels.solve(rhs, tol=rtol, accel="cg", maxiter=MOST_ITERATIONS)
 
