@@ -84,6 +84,18 @@ def test_masses_of_ratio_one_million(d, n):
     found = DampedNewton().solve(UniformBox.unit(d), target)
     assert found.status is Status.CONVERGED
     assert found.mass_error <= 1e-6
+    if d > 1:  # the lightest cells too, seen without the package
+        error = brute_error(found.potential, target, box_halfspaces([0] * d, [1] * d))
+        assert error == pytest.approx(found.mass_error, abs=1e-8)
+
+
+def test_an_interval_given_by_half_spaces():
+    target = uniform_target("random", 1, n=30)
+    half_spaces = UniformPolytope([[-2.0], [1.0]], [2.0, 3.0])  # [-1, 3]
+    found = DampedNewton(tolerance=1e-12).solve(half_spaces, target)
+    same = DampedNewton(tolerance=1e-12).solve(UniformBox([-1.0], [3.0]), target)
+    torch.testing.assert_close(found.potential.heights, same.potential.heights)
+    assert found.cost == pytest.approx(same.cost)
 
 
 @pytest.mark.parametrize("d", [2, 3])
