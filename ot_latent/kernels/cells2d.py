@@ -23,14 +23,14 @@ FULL = -2  # a polygon ran out of room
 EDGES_PER_CELL = 7  # room for the edges of all cells at first; it grows on demand
 
 
-@nb.njit(cache=True, nogil=True)
+@nb.njit(cache=True, nogil=True, inline="always")
 def try_site(k, j, n, at, y, h, v, gen, ok):
     """Cut the cell of ``j`` by site ``k``; return its size and which buffer holds it."""
     m = clip(n, at, v, gen, ok, y[k, 0] - y[j, 0], y[k, 1] - y[j, 1], h[k] - h[j], k)
     return (n, at) if m < 0 else (m, 1 - at)
 
 
-@nb.njit(cache=True, nogil=True)
+@nb.njit(cache=True, nogil=True, inline="always")
 def try_neighbours(a, j, n, at, y, h, indptr, indices, v, gen, ok, seen, ball):
     """Cut the cell of ``j`` by the guessed neighbours of ``a`` that were not tried yet."""
     for q in range(indptr[a], indptr[a + 1]):
@@ -56,7 +56,7 @@ def enclose(n, at, v, ball):
         ball[2] = max(ball[2], (v[at, 0, i] - ball[0]) ** 2 + (v[at, 1, i] - ball[1]) ** 2)
 
 
-@nb.njit(cache=True, nogil=True)
+@nb.njit(cache=True, nogil=True, inline="always")
 def may_cut(k, j, y, h, ball):
     """Tell whether site ``k`` beats ``j`` anywhere in the ball."""
     dx, dy = y[k, 0] - y[j, 0], y[k, 1] - y[j, 1]

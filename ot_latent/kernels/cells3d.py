@@ -18,7 +18,7 @@ PLANES = 64  # room for the planes of a cell at first
 FACETS_PER_CELL = 18  # room for the facets of all cells at first; it grows on demand
 
 
-@nb.njit(cache=True, nogil=True)
+@nb.njit(cache=True, nogil=True, inline="always")
 def try_site(k, j, n, m, y, h, v, tri, edge, plane):
     """Cut the cell of ``j`` by site ``k``; return the numbers of vertices and planes."""
     if m >= len(plane):
@@ -31,7 +31,7 @@ def try_site(k, j, n, m, y, h, v, tri, edge, plane):
     return left, m + 1
 
 
-@nb.njit(cache=True, nogil=True)
+@nb.njit(cache=True, nogil=True, inline="always")
 def try_neighbours(a, j, n, m, y, h, indptr, indices, v, tri, edge, plane, seen, ball):
     """Cut the cell of ``j`` by the guessed neighbours of ``a`` that were not tried yet."""
     for q in range(indptr[a], indptr[a + 1]):
@@ -58,7 +58,7 @@ def enclose(n, v, ball):
         ball[3] = max(ball[3], square)
 
 
-@nb.njit(cache=True, nogil=True)
+@nb.njit(cache=True, nogil=True, inline="always")
 def may_cut(k, j, y, h, ball):
     """Tell whether site ``k`` beats ``j`` anywhere in the ball."""
     dx, dy, dz = y[k, 0] - y[j, 0], y[k, 1] - y[j, 1], y[k, 2] - y[j, 2]

@@ -6,7 +6,7 @@ import numba as nb
 import numpy as np
 
 
-@nb.njit(cache=True, nogil=True)
+@nb.njit(cache=True, nogil=True, inline="always")
 def clip(n, at, v, gen, ok, dx, dy, dh, new):
     """Cut polygon ``at`` of two by ``<v, (dx, dy)> + dh <= 0`` into the other one.
 

@@ -13,7 +13,7 @@ import numba as nb
 import numpy as np
 
 
-@nb.njit(cache=True, nogil=True)
+@nb.njit(cache=True, nogil=True, inline="always")
 def clip(n, m, v, tri, edge, dx, dy, dz, dh):
     """Cut by ``<x, (dx, dy, dz)> + dh <= 0``, the plane number ``m``; return the number of vertices.
 
@@ -47,7 +47,7 @@ def clip(n, m, v, tri, edge, dx, dy, dz, dh):
     return end - removed
 
 
-@nb.njit(cache=True, nogil=True)
+@nb.njit(cache=True, nogil=True, inline="always")
 def close_hole(i, end, m, v, tri, edge):
     """Put a vertex of plane ``m`` on every edge from removed vertex ``i`` to one that is kept."""
     for c in range(3):
