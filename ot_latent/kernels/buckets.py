@@ -9,7 +9,7 @@ PER_BUCKET = 2.0  # points of a bucket, on average
 CROWDED = 24  # points of a bucket from which on a tree is the better way
 
 
-@nb.njit(cache=True, nogil=True)
+@nb.njit(cache=True, nogil=True, error_model="numpy")
 def fill_buckets(points, side):
     """Return the bucket of each point, where each bucket begins, and the points by bucket."""
     n, d = points.shape
@@ -26,7 +26,7 @@ def fill_buckets(points, side):
     return bucket, starts, members
 
 
-@nb.njit(cache=True, nogil=True)
+@nb.njit(cache=True, nogil=True, error_model="numpy")
 def insert(i, members, points, found, square, held):
     """Put points into the sorted list of the nearest to ``i``; return how many it holds."""
     for k in members:
@@ -44,7 +44,7 @@ def insert(i, members, points, found, square, held):
     return held
 
 
-@nb.njit(cache=True, nogil=True)
+@nb.njit(cache=True, nogil=True, error_model="numpy")
 def near_graph(points, most):
     """Return up to ``most`` near points of each, nearest first, as (indptr, indices).
 
@@ -72,7 +72,7 @@ def near_graph(points, most):
     return indptr, indices[:fill]
 
 
-@nb.njit(cache=True, nogil=True)
+@nb.njit(cache=True, nogil=True, error_model="numpy")
 def bucket_beside(own, near, side, d):
     """Return the bucket one step from another in direction ``near`` (digits base 3), or -1."""
     other, factor = 0, 1

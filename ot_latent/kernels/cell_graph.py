@@ -12,7 +12,7 @@ import numpy as np
 AGREE = 1e-9  # relative difference of a facet's two sides that rounding explains
 
 
-@nb.njit(cache=True, nogil=True)
+@nb.njit(cache=True, nogil=True, error_model="numpy")
 def disagreeing(offsets, neighbours, areas, scale):
     """Return the cells with a facet that its other side lacks or sees in another size.
 
@@ -32,7 +32,7 @@ def disagreeing(offsets, neighbours, areas, scale):
     return np.flatnonzero(wrong)
 
 
-@nb.njit(cache=True, nogil=True)
+@nb.njit(cache=True, nogil=True, error_model="numpy")
 def both_ways(offsets, neighbours):
     """Return the graph (indptr, indices) that joins j and k if either has the other as a facet."""
     count = len(offsets) - 1
@@ -60,7 +60,7 @@ def both_ways(offsets, neighbours):
     return indptr, indices
 
 
-@nb.njit(cache=True, nogil=True)
+@nb.njit(cache=True, nogil=True, error_model="numpy")
 def _lists(begin, end, neighbours, k):
     """Tell whether ``k`` stands in a part of the list."""
     for q in range(begin, end):
@@ -69,7 +69,7 @@ def _lists(begin, end, neighbours, k):
     return False
 
 
-@nb.njit(cache=True, nogil=True)
+@nb.njit(cache=True, nogil=True, error_model="numpy")
 def _total(offsets, neighbours, values, j, k):
     """Return the sum of the values at cell j's facets with k."""
     total = 0.0
@@ -79,7 +79,7 @@ def _total(offsets, neighbours, values, j, k):
     return total
 
 
-@nb.njit(cache=True, nogil=True)
+@nb.njit(cache=True, nogil=True, error_model="numpy")
 def facet_weights(offsets, neighbours, measures, points):
     """Return the Laplacian of the cell graph in CSR form, symmetric to the last bit.
 
@@ -114,7 +114,7 @@ def facet_weights(offsets, neighbours, measures, points):
     return indptr, columns, data
 
 
-@nb.njit(cache=True, nogil=True)
+@nb.njit(cache=True, nogil=True, error_model="numpy")
 def splice(offsets, values, rows, sizes, new):
     """Replace the entries of some cells in an array that holds all cells end to end."""
     count = len(offsets) - 1

@@ -23,14 +23,14 @@ FULL = -2  # a polygon ran out of room
 EDGES_PER_CELL = 7  # room for the edges of all cells at first; it grows on demand
 
 
-@nb.njit(cache=True, nogil=True, inline="always")
+@nb.njit(cache=True, nogil=True, error_model="numpy", inline="always")
 def try_site(k, j, n, at, y, h, v, gen, ok):
     """Cut the cell of ``j`` by site ``k``; return its size and which buffer holds it."""
     m = clip(n, at, v, gen, ok, y[k, 0] - y[j, 0], y[k, 1] - y[j, 1], h[k] - h[j], k)
     return (n, at) if m < 0 else (m, 1 - at)
 
 
-@nb.njit(cache=True, nogil=True, inline="always")
+@nb.njit(cache=True, nogil=True, error_model="numpy", inline="always")
 def try_neighbours(a, j, n, at, y, h, indptr, indices, v, gen, ok, seen, ball):
     """Cut the cell of ``j`` by the guessed neighbours of ``a`` that were not tried yet."""
     for q in range(indptr[a], indptr[a + 1]):
@@ -45,7 +45,7 @@ def try_neighbours(a, j, n, at, y, h, indptr, indices, v, gen, ok, seen, ball):
     return n, at
 
 
-@nb.njit(cache=True, nogil=True)
+@nb.njit(cache=True, nogil=True, error_model="numpy")
 def enclose(n, at, v, ball):
     """Set ``ball`` to the mean of the corners and the square of the largest distance from it."""
     ball[:] = 0.0
@@ -56,7 +56,7 @@ def enclose(n, at, v, ball):
         ball[2] = max(ball[2], (v[at, 0, i] - ball[0]) ** 2 + (v[at, 1, i] - ball[1]) ** 2)
 
 
-@nb.njit(cache=True, nogil=True, inline="always")
+@nb.njit(cache=True, nogil=True, error_model="numpy", inline="always")
 def may_cut(k, j, y, h, ball):
     """Tell whether site ``k`` beats ``j`` anywhere in the ball."""
     dx, dy = y[k, 0] - y[j, 0], y[k, 1] - y[j, 1]
@@ -64,7 +64,7 @@ def may_cut(k, j, y, h, ball):
     return level > 0.0 or level * level <= ball[2] * (dx * dx + dy * dy) * SLACK
 
 
-@nb.njit(cache=True, nogil=True)
+@nb.njit(cache=True, nogil=True, error_model="numpy")
 def carve(j, y, h, domain, indptr, indices, ring, v, gen, ok, seen, grown):
     """Return size and buffer of the cell of ``j``; the size is FULL if the buffers are too small."""
     n, at, ball = len(domain), 0, np.array([0.0, 0.0, np.inf])
@@ -86,7 +86,7 @@ def carve(j, y, h, domain, indptr, indices, ring, v, gen, ok, seen, grown):
     return n, at
 
 
-@nb.njit(cache=True, nogil=True)
+@nb.njit(cache=True, nogil=True, error_model="numpy")
 def certify_cell(j, n, at, y, h, tree, v, gen, ok, seen, stack):
     """Look every corner up among all sites and cut where another site is better."""
     room, mark = gen.shape[1] - 2, j + 1
@@ -110,7 +110,7 @@ def certify_cell(j, n, at, y, h, tree, v, gen, ok, seen, stack):
     return n, at
 
 
-@nb.njit(cache=True, nogil=True)
+@nb.njit(cache=True, nogil=True, error_model="numpy")
 def carve_rows(rows, y, h, domain, grid, indptr, indices, ring, tree, certify):
     """Carve the cells of some sites, trying neighbours' neighbours where ``ring`` is set.
 
@@ -159,7 +159,7 @@ def carve_rows(rows, y, h, domain, grid, indptr, indices, ring, tree, certify):
     return sizes, edges[:fill], flat[:fill], areas, moments[:, 0], centroids, moments[:, 1]
 
 
-@nb.njit(cache=True, nogil=True)
+@nb.njit(cache=True, nogil=True, error_model="numpy")
 def buffers(room):
     """Return working space for polygons of at most ``room`` corners."""
     return np.empty((2, 3, room)), np.empty((2, room), np.int32), np.zeros((2, room), np.bool_)

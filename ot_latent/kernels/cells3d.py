@@ -18,7 +18,7 @@ PLANES = 64  # room for the planes of a cell at first
 FACETS_PER_CELL = 18  # room for the facets of all cells at first; it grows on demand
 
 
-@nb.njit(cache=True, nogil=True, inline="always")
+@nb.njit(cache=True, nogil=True, error_model="numpy", inline="always")
 def try_site(k, j, n, m, y, h, v, tri, edge, plane):
     """Cut the cell of ``j`` by site ``k``; return the numbers of vertices and planes."""
     if m >= len(plane):
@@ -31,7 +31,7 @@ def try_site(k, j, n, m, y, h, v, tri, edge, plane):
     return left, m + 1
 
 
-@nb.njit(cache=True, nogil=True, inline="always")
+@nb.njit(cache=True, nogil=True, error_model="numpy", inline="always")
 def try_neighbours(a, j, n, m, y, h, indptr, indices, v, tri, edge, plane, seen, ball):
     """Cut the cell of ``j`` by the guessed neighbours of ``a`` that were not tried yet."""
     for q in range(indptr[a], indptr[a + 1]):
@@ -46,7 +46,7 @@ def try_neighbours(a, j, n, m, y, h, indptr, indices, v, tri, edge, plane, seen,
     return n, m
 
 
-@nb.njit(cache=True, nogil=True)
+@nb.njit(cache=True, nogil=True, error_model="numpy")
 def enclose(n, v, ball):
     """Set ``ball`` to the mean of the vertices and the square of the largest distance from it."""
     ball[:] = 0.0
@@ -58,7 +58,7 @@ def enclose(n, v, ball):
         ball[3] = max(ball[3], square)
 
 
-@nb.njit(cache=True, nogil=True, inline="always")
+@nb.njit(cache=True, nogil=True, error_model="numpy", inline="always")
 def may_cut(k, j, y, h, ball):
     """Tell whether site ``k`` beats ``j`` anywhere in the ball."""
     dx, dy, dz = y[k, 0] - y[j, 0], y[k, 1] - y[j, 1], y[k, 2] - y[j, 2]
@@ -66,7 +66,7 @@ def may_cut(k, j, y, h, ball):
     return level > 0.0 or level * level <= ball[3] * (dx * dx + dy * dy + dz * dz) * SLACK
 
 
-@nb.njit(cache=True, nogil=True)
+@nb.njit(cache=True, nogil=True, error_model="numpy")
 def carve(j, y, h, domain, indptr, indices, ring, v, tri, edge, plane, seen, grown):
     """Return the numbers of vertices and planes of the cell of ``j``; FULL if the room is too small.
 
@@ -100,7 +100,7 @@ def carve(j, y, h, domain, indptr, indices, ring, v, tri, edge, plane, seen, gro
     return n, m
 
 
-@nb.njit(cache=True, nogil=True)
+@nb.njit(cache=True, nogil=True, error_model="numpy")
 def certify_cell(j, n, m, y, h, tree, v, tri, edge, plane, seen, stack):
     """Look every vertex up among all sites and cut where another site is better."""
     x = np.empty(3)
@@ -121,7 +121,7 @@ def certify_cell(j, n, m, y, h, tree, v, tri, edge, plane, seen, stack):
     return n, m
 
 
-@nb.njit(cache=True, nogil=True)
+@nb.njit(cache=True, nogil=True, error_model="numpy")
 def carve_rows(rows, y, h, domain, grid, indptr, indices, ring, tree, certify):
     """Carve the cells of some sites, trying neighbours' neighbours where ``ring`` is set.
 
@@ -167,7 +167,7 @@ def carve_rows(rows, y, h, domain, grid, indptr, indices, ring, tree, certify):
     return sizes, facets[:fill], flat[:fill], volumes, moments[:, 0], centroids, moments[:, 1]
 
 
-@nb.njit(cache=True, nogil=True)
+@nb.njit(cache=True, nogil=True, error_model="numpy")
 def emit(m, plane, first, vector, measures, uniform, facets, flat, fill):
     """Append the facets of a cell to the list of all; return its new length."""
     for p in range(m):

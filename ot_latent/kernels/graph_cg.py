@@ -18,7 +18,7 @@ import numpy as np
 KEPT = 0.99  # share of the dropped fill that moves to the diagonal; 1 would make it singular
 
 
-@nb.njit(cache=True, nogil=True)
+@nb.njit(cache=True, nogil=True, error_model="numpy")
 def split(indptr, indices, data):
     """Return diagonal, strict lower and strict upper triangle (pointers, columns, values) of a CSR."""
     n = len(indptr) - 1
@@ -42,7 +42,7 @@ def split(indptr, indices, data):
     return diagonal, (low_at, low[:a], low_data[:a]), (up_at, up[:b], up_data[:b])
 
 
-@nb.njit(cache=True, nogil=True)
+@nb.njit(cache=True, nogil=True, error_model="numpy")
 def modified_diagonal(diagonal, lower, upper):
     """Return the diagonal D of the preconditioner."""
     n = len(diagonal)
@@ -59,7 +59,7 @@ def modified_diagonal(diagonal, lower, upper):
     return pivots
 
 
-@nb.njit(cache=True, nogil=True)
+@nb.njit(cache=True, nogil=True, error_model="numpy")
 def scale(triangle, root):
     """Scale a triangle by D^(-1/2) from both sides, in place."""
     starts, columns, values = triangle
@@ -68,7 +68,7 @@ def scale(triangle, root):
             values[q] /= root[i] * root[columns[q]]
 
 
-@nb.njit(cache=True, nogil=True)
+@nb.njit(cache=True, nogil=True, error_model="numpy")
 def solve_lower(triangle, x):
     """Solve ``(I + L) z = x`` in place."""
     starts, columns, values = triangle
@@ -77,7 +77,7 @@ def solve_lower(triangle, x):
             x[i] -= values[q] * x[columns[q]]
 
 
-@nb.njit(cache=True, nogil=True)
+@nb.njit(cache=True, nogil=True, error_model="numpy")
 def solve_upper(triangle, x):
     """Solve ``(I + U) z = x`` in place."""
     starts, columns, values = triangle
@@ -86,7 +86,7 @@ def solve_upper(triangle, x):
             x[i] -= values[q] * x[columns[q]]
 
 
-@nb.njit(cache=True, nogil=True)
+@nb.njit(cache=True, nogil=True, error_model="numpy")
 def conjugate_gradients(indptr, indices, data, rhs, rtol, most):
     """Solve ``A x = rhs`` for a symmetric A with non-positive entries beside the diagonal.
 

@@ -8,7 +8,7 @@ import numpy as np
 from ot_latent.kernels.polygons import clip, pixel_range, polygon_moments
 
 
-@nb.njit(cache=True, nogil=True)
+@nb.njit(cache=True, nogil=True, error_model="numpy")
 def strip(n, at, v, gen, ok, axis, low, high):
     """Cut a polygon to ``low <= x_axis <= high``."""
     dx, dy = (1.0, 0.0) if axis == 0 else (0.0, 1.0)
@@ -18,7 +18,7 @@ def strip(n, at, v, gen, ok, axis, low, high):
     return (n, at) if m < 0 else (m, 1 - at)
 
 
-@nb.njit(cache=True, nogil=True)
+@nb.njit(cache=True, nogil=True, error_model="numpy")
 def grid_moments(n, at, v, grid, room, measures, centroid):
     """Return mass and second moment about the mean; fill the mean and the edges' measures."""
     density, low, step = grid
@@ -50,7 +50,7 @@ def grid_moments(n, at, v, grid, room, measures, centroid):
     return mass, max(0.0, sq - (sx * sx + sy * sy) / mass)
 
 
-@nb.njit(cache=True, nogil=True)
+@nb.njit(cache=True, nogil=True, error_model="numpy")
 def add_piece(n, at, v, gen, density, ref, measures, total):
     """Add the part of a polygon in one pixel: mass, first and second moments about ``ref``, edges."""
     lengths, middle = np.empty(v.shape[2]), np.empty(2)

@@ -9,7 +9,7 @@ from ot_latent.kernels.polygons import pixel_range
 from ot_latent.kernels.polyhedra import buffers, clip, polyhedron_moments
 
 
-@nb.njit(cache=True, nogil=True)
+@nb.njit(cache=True, nogil=True, error_model="numpy")
 def copy_cell(n, m, old, new):
     """Copy a polyhedron into other buffers."""
     for i in range(n):
@@ -20,7 +20,7 @@ def copy_cell(n, m, old, new):
         new[0][4, i] = 0.0
 
 
-@nb.njit(cache=True, nogil=True)
+@nb.njit(cache=True, nogil=True, error_model="numpy")
 def slab(n, m, cell, axis, low, high):
     """Cut a polyhedron to ``low <= x_axis <= high``; return its vertices and planes."""
     v, tri, edge = cell[0], cell[1], cell[2]
@@ -33,7 +33,7 @@ def slab(n, m, cell, axis, low, high):
     return n, m
 
 
-@nb.njit(cache=True, nogil=True)
+@nb.njit(cache=True, nogil=True, error_model="numpy")
 def grid_moments(n, m, cell, grid, work, vector, measures, centroid):
     """Return mass and second moment about the mean; fill the mean and the facets' measures.
 
@@ -68,7 +68,7 @@ def grid_moments(n, m, cell, grid, work, vector, measures, centroid):
     return mass, max(0.0, total[4] - mass * shift)
 
 
-@nb.njit(cache=True, nogil=True)
+@nb.njit(cache=True, nogil=True, error_model="numpy")
 def _column(n, m, planes, work, density, low, step, ref, first, piece, middle, measures, total):
     """Add the voxels of one column: mass, first and second moments about ``ref``, facets."""
     v = work[1][0]
@@ -90,7 +90,7 @@ def _column(n, m, planes, work, density, low, step, ref, first, piece, middle, m
         total[4] += rho * (second + volume * square)
 
 
-@nb.njit(cache=True, nogil=True)
+@nb.njit(cache=True, nogil=True, error_model="numpy")
 def workspace(room):
     """Return buffers for a slab, a column and a voxel of cells of at most ``room`` planes."""
     one, two, three = buffers(room + 8), buffers(room + 8), buffers(room + 8)

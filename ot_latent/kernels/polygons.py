@@ -6,7 +6,7 @@ import numba as nb
 import numpy as np
 
 
-@nb.njit(cache=True, nogil=True, inline="always")
+@nb.njit(cache=True, nogil=True, error_model="numpy", inline="always")
 def clip(n, at, v, gen, ok, dx, dy, dh, new):
     """Cut polygon ``at`` of two by ``<v, (dx, dy)> + dh <= 0`` into the other one.
 
@@ -38,7 +38,7 @@ def clip(n, at, v, gen, ok, dx, dy, dh, new):
     return m
 
 
-@nb.njit(cache=True, nogil=True)
+@nb.njit(cache=True, nogil=True, error_model="numpy")
 def polygon_moments(n, at, v, lengths, begin, centroid):
     """Return area and second moment about the centroid; fill the centroid and the edges' lengths."""
     area, sx, sy, sq = 0.0, 0.0, 0.0, 0.0
@@ -47,7 +47,7 @@ def polygon_moments(n, at, v, lengths, begin, centroid):
         k = i + 1 if i + 1 < n else 0
         ax, ay = v[at, 0, i] - x0, v[at, 1, i] - y0
         bx, by = v[at, 0, k] - x0, v[at, 1, k] - y0
-        lengths[begin + i] = np.hypot(bx - ax, by - ay)
+        lengths[begin + i] = np.sqrt((bx - ax) ** 2 + (by - ay) ** 2)
         twice = ax * by - ay * bx
         area += twice / 2
         sx += twice * (ax + bx) / 6
@@ -61,7 +61,7 @@ def polygon_moments(n, at, v, lengths, begin, centroid):
     return area, max(0.0, sq - area * (sx * sx + sy * sy))
 
 
-@nb.njit(cache=True, nogil=True)
+@nb.njit(cache=True, nogil=True, error_model="numpy")
 def pixel_range(least, most, low, step, count):
     """Return the first pixel that an interval meets and the one behind the last."""
     first = int(np.floor((least - low) / step))

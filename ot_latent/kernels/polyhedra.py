@@ -13,7 +13,7 @@ import numba as nb
 import numpy as np
 
 
-@nb.njit(cache=True, nogil=True, inline="always")
+@nb.njit(cache=True, nogil=True, error_model="numpy", inline="always")
 def clip(n, m, v, tri, edge, dx, dy, dz, dh):
     """Cut by ``<x, (dx, dy, dz)> + dh <= 0``, the plane number ``m``; return the number of vertices.
 
@@ -47,7 +47,7 @@ def clip(n, m, v, tri, edge, dx, dy, dz, dh):
     return end - removed
 
 
-@nb.njit(cache=True, nogil=True, inline="always")
+@nb.njit(cache=True, nogil=True, error_model="numpy", inline="always")
 def close_hole(i, end, m, v, tri, edge):
     """Put a vertex of plane ``m`` on every edge from removed vertex ``i`` to one that is kept."""
     for c in range(3):
@@ -64,7 +64,7 @@ def close_hole(i, end, m, v, tri, edge):
     return end
 
 
-@nb.njit(cache=True, nogil=True)
+@nb.njit(cache=True, nogil=True, error_model="numpy")
 def polyhedron_moments(n, m, v, tri, edge, first, vector, centroid):
     """Return volume and second moment about the centroid; fill centroid and vector areas.
 
@@ -103,7 +103,7 @@ def polyhedron_moments(n, m, v, tri, edge, first, vector, centroid):
     return _centred(volume, second, moment, v, centroid)
 
 
-@nb.njit(cache=True, nogil=True)
+@nb.njit(cache=True, nogil=True, error_model="numpy")
 def _centred(volume, second, moment, v, centroid):
     """Move moments from vertex 0 to the centroid."""
     if volume <= 0.0:
@@ -117,13 +117,13 @@ def _centred(volume, second, moment, v, centroid):
     return volume, max(0.0, second - volume * shift)
 
 
-@nb.njit(cache=True, nogil=True)
+@nb.njit(cache=True, nogil=True, error_model="numpy")
 def cross(a, b):
     """Return the vector product."""
     return a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]
 
 
-@nb.njit(cache=True, nogil=True)
+@nb.njit(cache=True, nogil=True, error_model="numpy")
 def buffers(room):
     """Return working space for cells of at most ``room`` planes."""
     v, tri = np.empty((5, 4 * room + 16)), np.empty((4 * room + 16, 3), np.int32)

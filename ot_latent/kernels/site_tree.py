@@ -47,7 +47,7 @@ class SiteTree(NamedTuple):
     top: np.ndarray
 
 
-@nb.njit(cache=True, nogil=True)
+@nb.njit(cache=True, nogil=True, error_model="numpy")
 def build_tree(y, h):
     """Build the tree of sites ``y`` of shape (N, d) with heights ``h``."""
     n, d = y.shape
@@ -99,7 +99,7 @@ def no_tree(dim: int) -> SiteTree:
     return SiteTree(whole, whole, whole, whole, real, real, real, np.zeros(0))
 
 
-@nb.njit(cache=True, nogil=True)
+@nb.njit(cache=True, nogil=True, error_model="numpy")
 def _summarise(y, h, rows, low, high, reference):
     """Fill the box of some sites and minus the slope of their heights."""
     d = y.shape[1]
@@ -122,7 +122,7 @@ def _summarise(y, h, rows, low, high, reference):
     reference[:] = np.linalg.solve(normal, side)
 
 
-@nb.njit(cache=True, nogil=True)
+@nb.njit(cache=True, nogil=True, error_model="numpy")
 def _best_at(y, h, rows, x):
     """Return the best score of some sites at a point."""
     best = -np.inf
@@ -134,7 +134,7 @@ def _best_at(y, h, rows, x):
     return best
 
 
-@nb.njit(cache=True, nogil=True)
+@nb.njit(cache=True, nogil=True, error_model="numpy")
 def better_site(tree, y, h, x, j, seen, mark, stack):
     """Return the site that scores highest at ``x`` above site ``j``, or -1 if none does.
 
@@ -169,7 +169,7 @@ def better_site(tree, y, h, x, j, seen, mark, stack):
     return found
 
 
-@nb.njit(cache=True, nogil=True)
+@nb.njit(cache=True, nogil=True, error_model="numpy")
 def _bound(tree, node, x):
     """Return what no site of the node can exceed at ``x``."""
     bound = tree.top[node]
