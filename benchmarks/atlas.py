@@ -56,17 +56,17 @@ class Recipe:
         Seed of everything.
     """
 
-    rows: int = 20_000
-    epochs: int = 20
+    rows: int = 60_000
+    epochs: int = 12
     batch_size: int = 128
-    code_noise: float = 0.02
+    code_noise: float = 0.0
     code_penalty: float = 1e-4
     loss: str = "mse"
     width: int = 32
-    classifier_epochs: int = 3
+    classifier_epochs: int = 1
     targets: int = 60_000
     tolerance: float = 1e-6
-    extension: str = "affine"
+    extension: str = "none"
     seed: int = 0
 
 
@@ -198,7 +198,7 @@ def write_picture(figure: Any, path: Path, dpi: int = 130) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Make the picture and its numbers."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--data", default="mnist")
+    parser.add_argument("--data", default="fashion-mnist")
     parser.add_argument("--out", type=Path, default=PICTURE)
     parser.add_argument("--page", type=Path, default=PAGE)
     parser.add_argument("--json", type=Path, default=results.FOLDER / "atlas.json")

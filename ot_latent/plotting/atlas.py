@@ -165,7 +165,10 @@ def _legend(figure: Figure, data: Atlas, names: Sequence[str] | None, title: str
             for word, colour in zip(words, colours.values(), strict=True)
         ]
         if len(marks) <= 12:
-            figure.legend(handles=marks, loc="upper right", ncols=len(marks), fontsize=11.5,
+            size = (
+                11.5 if sum(len(str(word)) for word in words) < 50 else 10.0
+            )  # one line, all on it
+            figure.legend(handles=marks, loc="upper right", ncols=len(marks), fontsize=size,
                           bbox_to_anchor=(0.99, 0.992), handletextpad=0.0, columnspacing=0.9)  # fmt: skip
     level = data.reconstructed
     figure.text(0.5, 0.006, "Ambiguous (white on black): the classifier is less sure than on 99 % of "
