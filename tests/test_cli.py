@@ -142,6 +142,7 @@ def test_the_demo_takes_under_two_minutes_and_says_where_to_look(tmp_path, monke
     captured = capsys.readouterr()
     assert "Look at demo/report.html in a browser." in captured.err
     assert json.loads(captured.out)["report"] == "demo/report.html"
+    assert 'id="plane"' in (tmp_path / "demo" / "report.html").read_text(encoding="utf-8")
     assert (tmp_path / "demo" / "samples.png").read_bytes().startswith(b"\x89PNG")
     assert cli.run(["sample", "demo", "-n", "1000", "--out", "x.npz"]) == 0
 

@@ -97,6 +97,17 @@ def test_exact_cells_are_told_as_such(tmp_path):
     assert "The cells were found by sampling" not in page
 
 
+def test_a_second_model_in_the_plane_gets_a_section(pictures, tmp_path):
+    assert 'id="plane"' not in pictures[0]
+    data = dataset(*squares(120, 1))
+    model = LatentGenerator(latent_dim=3, epochs=1, random_state=0).fit(*squares(100, 0))
+    plane = LatentGenerator(latent_dim=2, epochs=1, random_state=0).fit(*squares(100, 0))
+    write_report(tmp_path, model, data, tmp_path / "page.html", record=pictures[1], plane=plane)
+    page = read(tmp_path / "page.html")
+    part = page[page.index('id="plane"') :]
+    assert part.index("data:image/png") < part.index("The atlas: codes")
+
+
 def test_too_few_rows_are_refused(tmp_path):
     x, y = table(100, 0)
     model = LatentGenerator(latent_dim=4, epochs=1, tolerance=0.5, random_state=0).fit(x, y)

@@ -391,10 +391,13 @@ class Report:
         """
         from ot_latent import run_models, runs
         from ot_latent.report import write_report
+        from ot_latent.run_folder import RunFolder
 
         model = run_models.load_judged(self.run)
         data = runs.load_again(self.run, data=self.data, data_dir=self.data_dir)
-        write_report(self.run, model, data, self.out, seed=self.seed)
+        beside = self.run / "plane"  # what `demo` trains beside its model
+        plane = run_models.load_generator(beside) if RunFolder(beside).complete else None
+        write_report(self.run, model, data, self.out, seed=self.seed, plane=plane)
         console.say(f"wrote {self.out}")
         console.result({"out": str(self.out)})
         return OK

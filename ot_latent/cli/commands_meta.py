@@ -132,16 +132,16 @@ class Demo:
 
         began = time.monotonic()
         quiet = Console(console.name)
-        resume = RunFolder(self.out).started and not self.overwrite
-        train = Train(
-            out=self.out,
-            data="digits",
-            seed=self.seed,
-            epochs=self.epochs,
-            resume=resume,
-            overwrite=self.overwrite,
-        )
-        train.execute(quiet)
+        for out, latent_dim in ((self.out, None), (self.out / "plane", 2)):
+            Train(
+                out=out,
+                data="digits",
+                latent_dim=latent_dim,
+                seed=self.seed,
+                epochs=self.epochs,
+                resume=RunFolder(out).started and not self.overwrite,
+                overwrite=self.overwrite,
+            ).execute(quiet)
         Sample(self.out, n=100, seed=7, out=self.out / "samples.png").execute(quiet)
         page = self.out / "report.html"
         Report(self.out, out=page).execute(quiet)

@@ -10,7 +10,7 @@ import numpy as np
 
 from ot_latent import _files
 from ot_latent.report import markup
-from ot_latent.report.figures import pictures
+from ot_latent.report.figures import pictures, plane_pictures
 from ot_latent.report.limits import limits
 from ot_latent.report.markup import Picture
 from ot_latent.report.origin import Origin
@@ -42,6 +42,7 @@ def write_report(
     seed: int = 0,
     features: Callable[[np.ndarray], Any] | None = None,
     record: Mapping[str, Any] | None = None,
+    plane: Any = None,
 ) -> dict[str, Any]:
     """Judge a model on held-out data and write the page about it.
 
@@ -61,6 +62,8 @@ def write_report(
         As in `evaluation.evaluate`.
     record : mapping, optional
         What `evaluate` returned for the same model and data; by default it is computed.
+    plane : LatentGenerator, optional
+        A second model of the same data with two-dimensional codes, for a picture of the noise.
 
     Returns
     -------
@@ -86,6 +89,7 @@ def write_report(
         "compare": ("Comparison", _comparison(record)),
         "manifold": ("Manifold", _manifold(record, drawn)),
         "transport": ("Transport", _transport(model, drawn)),
+        "plane": ("In the plane", _plane(plane, data, seed)),
         "pictures": ("Reconstructions and walks", _show(drawn)),
         "spread": ("Classes and novelty", _spread(record, drawn)),
         "limits": ("Limits", _limits(record, model)),
@@ -199,6 +203,18 @@ def _transport(model: Any, drawn: Mapping[str, Picture]) -> str:
     plane = [drawn[name].html() for name in ("atlas", "codes", "cells") if name in drawn]
     parts += [markup.side_by_side(plane)] if len(plane) == 2 else plane
     return markup.section("transport", "How far the transport and the training came", parts)
+
+
+def _plane(plane: Any, data: Dataset, seed: int) -> str:
+    if plane is None:
+        return ""
+    words = (
+        "A second model of the same data, with two numbers per code, made to be looked at: its "
+        "noise is a square, and its cells are exact. It is not the model judged on this page."
+    )
+    drawn = plane_pictures(plane, data, seed)
+    parts = [markup.paragraph(words), *(picture.html() for picture in drawn.values())]
+    return markup.section("plane", "The same data in the plane", parts)
 
 
 def _show(drawn: Mapping[str, Picture]) -> str:

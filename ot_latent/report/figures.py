@@ -56,7 +56,7 @@ def pictures(model: Any, data: Dataset, record: Mapping[str, Any], seed: int) ->
     if sampler_of(model).labels_ is not None:
         found["classes"] = _classes(model, rows, made, data.label_names)
     found["novelty"] = _novelty(model, rows, seed, record["novelty_ratio"]["value"])
-    return found | _plane(model, data, rows, seed)
+    return found | plane_pictures(model, data, seed)
 
 
 def _of_images(model: Any, rows: np.ndarray, made: np.ndarray) -> dict[str, Picture]:
@@ -177,8 +177,24 @@ def _novelty(model: Any, rows: np.ndarray, seed: int, ratio: float | None) -> Pi
     return _drawn(axes.figure, words)
 
 
-def _plane(model: Any, data: Dataset, rows: np.ndarray, seed: int) -> dict[str, Picture]:
-    """Pictures that only models with two-dimensional codes have."""
+def plane_pictures(model: Any, data: Dataset, seed: int) -> dict[str, Picture]:
+    """Draw what only models with two-dimensional codes have.
+
+    Parameters
+    ----------
+    model : LatentGenerator
+        A fitted generator.
+    data : Dataset
+        Held-out rows.
+    seed : int
+        Seed of the samples.
+
+    Returns
+    -------
+    dict of str to Picture
+        The atlas where there are labels, else codes and cells; empty for other dimensions.
+    """
+    rows = np.asarray(data.x[:ROWS])
     kinds = run_figures.fitting(model, data)
     wanted = (
         ["atlas"] if "atlas" in kinds else [kind for kind in ("codes", "cells") if kind in kinds]
