@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-com
 RECIPE := pyproject.toml constraints.txt
 # Two workers of one thread each: tests are small, and two cores are all that is asked for.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile
-CODE := ot_latent tests $(wildcard benchmarks notebooks docs/*.py)
+CODE := ot_latent tests $(wildcard benchmarks examples notebooks docs/*.py)
 
 export MPLBACKEND ?= Agg
 ifneq ($(wildcard ../shared/data),)

@@ -147,6 +147,23 @@ def load_judged(path: str | os.PathLike[str], device: str = "cpu") -> LatentGene
     return CodeModel(model)  # type: ignore[arg-type]
 
 
+def load_beside(path: str | os.PathLike[str]) -> LatentGenerator | None:
+    """Load the second model that ``ot-latent demo`` trains in a run's folder ``plane``.
+
+    Parameters
+    ----------
+    path : path
+        Run folder.
+
+    Returns
+    -------
+    LatentGenerator or None
+        The model with two-dimensional codes, where the run has one.
+    """
+    beside = RunFolder(Path(path) / "plane")
+    return load_generator(beside.path) if beside.complete else None
+
+
 def find_label(path: str | os.PathLike[str], model: Any, text: str | None) -> Any:
     """Return the label that is written so.
 

@@ -68,7 +68,7 @@ def find_tears(diagram: PowerDiagram) -> Tears:
     >>> torn.pairs.tolist(), torn.segments[0, :, 0].round(6).tolist()
     ([[5, 6]], [0.5, 0.5])
     """
-    segments, pairs = _facets(diagram)
+    segments, pairs = facet_segments(diagram)
     codes = diagram.potential.points.detach().cpu().double().numpy()
     jumps = np.linalg.norm(codes[pairs[:, 0]] - codes[pairs[:, 1]], axis=1)
     if len(jumps) == 0:
@@ -79,8 +79,21 @@ def find_tears(diagram: PowerDiagram) -> Tears:
     return Tears(segments[torn], pairs[torn], jumps[torn], ratio[torn])
 
 
-def _facets(diagram: PowerDiagram) -> tuple[Array, Array]:
-    """Return the edges between cells, each once, and the two cells on its sides."""
+def facet_segments(diagram: PowerDiagram) -> tuple[Array, Array]:
+    """Return the edges between cells, each once, and the two cells on its sides.
+
+    Parameters
+    ----------
+    diagram : PowerDiagram
+        Cells in the plane.
+
+    Returns
+    -------
+    segments : ndarray of shape (F, 2, 2)
+        Both ends of each edge.
+    pairs : ndarray of shape (F, 2)
+        Cells i < j.
+    """
     vertices, offsets, across = diagram.polygons()
     sizes = np.diff(offsets)
     owner = np.repeat(np.arange(len(sizes)), sizes)

@@ -377,7 +377,7 @@ class Report:
     """Print one machine-readable line on stdout."""
 
     def execute(self, console: Console) -> int:
-        """Evaluate, write, and return the exit code.
+        """Evaluate, write, return the exit code.
 
         Parameters
         ----------
@@ -391,12 +391,9 @@ class Report:
         """
         from ot_latent import run_models, runs
         from ot_latent.report import write_report
-        from ot_latent.run_folder import RunFolder
 
-        model = run_models.load_judged(self.run)
+        model, plane = run_models.load_judged(self.run), run_models.load_beside(self.run)
         data = runs.load_again(self.run, data=self.data, data_dir=self.data_dir)
-        beside = self.run / "plane"  # what `demo` trains beside its model
-        plane = run_models.load_generator(beside) if RunFolder(beside).complete else None
         write_report(self.run, model, data, self.out, seed=self.seed, plane=plane)
         console.say(f"wrote {self.out}")
         console.result({"out": str(self.out)})

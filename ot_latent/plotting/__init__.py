@@ -14,8 +14,10 @@ Examples
 from __future__ import annotations
 
 from ot_latent.plotting.atlas import atlas
+from ot_latent.plotting.brenier import brenier_potential
 from ot_latent.plotting.cells import cells_2d, codes_2d
 from ot_latent.plotting.curves import convergence, loss_curves, modes, novelty, score_bars
+from ot_latent.plotting.diagrams import power_diagram
 from ot_latent.plotting.evidence import manifold_evidence
 from ot_latent.plotting.images import (
     image_grid,
@@ -24,12 +26,15 @@ from ot_latent.plotting.images import (
     reconstructions,
     save_image,
 )
+from ot_latent.plotting.newton import newton_gif, newton_strip
+from ot_latent.plotting.slices import power_slices, slice_diagram
 from ot_latent.plotting.style import PALETTE, style, to_svg
 from ot_latent.plotting.tables import correlations, marginals
 
 __all__ = [
     "PALETTE",
     "atlas",
+    "brenier_potential",
     "cells_2d",
     "codes_2d",
     "convergence",
@@ -41,10 +46,15 @@ __all__ = [
     "marginals",
     "modes",
     "mosaic",
+    "newton_gif",
+    "newton_strip",
     "novelty",
+    "power_diagram",
+    "power_slices",
     "reconstructions",
     "save_image",
     "score_bars",
+    "slice_diagram",
     "style",
     "to_svg",
 ]
