@@ -27,6 +27,7 @@ import warnings
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
+from matplotlib_inline.backend_inline import set_matplotlib_formats
 
 from ot_latent import plotting
 from ot_latent.transport import (
@@ -38,6 +39,7 @@ from ot_latent.transport import (
     UniformBox,
 )
 
+set_matplotlib_formats("png")  # so that a figure at the end of a cell is shown
 quick = bool(os.environ.get("OT_LATENT_QUICK"))  # the test suite runs a smaller size
 rng = np.random.default_rng(0)
 square = UniformBox.centered(2)
@@ -151,8 +153,8 @@ density = 0.05 + np.exp(-30 * ((t[:, None] - 0.35) ** 2 + (t[None, :] - 0.6) ** 
 light = GridDensity(density, [0, 0], [1, 1])
 points = light.sample(60 if quick else 300, seed=3)
 bright = DampedNewton(tolerance=1e-4).solve(light, DiscreteMeasure.uniform(points))
-ax = plotting.power_diagram(PowerDiagram(light, bright.potential), sites=True)
-ax.figure
+fig, ax = plt.subplots(figsize=(5.2, 5.2))
+plotting.power_diagram(PowerDiagram(light, bright.potential), ax, sites=True)
 
 # %% [markdown]
 # **Next.** `docs/exact_solver.md` has the formulas; `examples/stippling.py` turns an image into dots
