@@ -32,7 +32,9 @@ if TYPE_CHECKING:
     from ot_latent.generator import LatentGenerator as LatentGenerator
     from ot_latent.transport.extension import ExtendedMap as ExtendedMap
     from ot_latent.transport.measures import DiscreteMeasure as DiscreteMeasure
+    from ot_latent.transport.newton import DampedNewton as DampedNewton
     from ot_latent.transport.potential import BrenierPotential as BrenierPotential
+    from ot_latent.transport.power_diagram import PowerDiagram as PowerDiagram
     from ot_latent.transport.solution import (
         SemiDiscreteSolution as SemiDiscreteSolution,
         Status as Status,
@@ -53,7 +55,9 @@ __getattr__, __dir__, __all__ = attach(
         "transport.extension": ["ExtendedMap"],
         "transport.measures": ["DiscreteMeasure"],
         "transport.sources": ["Gaussian", "UniformBall", "UniformBox"],
+        "transport.newton": ["DampedNewton"],
         "transport.potential": ["BrenierPotential"],
+        "transport.power_diagram": ["PowerDiagram"],
         "transport.solution": ["SemiDiscreteSolution", "Status"],
         "transport.stochastic": ["StochasticNewton"],
     },
