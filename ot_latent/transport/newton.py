@@ -285,7 +285,7 @@ class DampedNewton:
         if not np.isfinite(direction).all():
             return replace(state, status=Status.NONFINITE)
         heights = state.heights.cpu().numpy()[carver.order]
-        length, tried = 1.0, state.diagrams[-1]
+        length, tried = min(1.0, 2 * state.step_lengths[-1]), state.diagrams[-1]
         graph = cells.graph()
         while length >= shortest:
             moved = heights + length * direction
