@@ -11,8 +11,16 @@ os.environ.setdefault("OMP_NUM_THREADS", str(min(2, os.cpu_count() or 1)))
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
+import warnings
+
 import hypothesis
 import pytest
+
+with (
+    warnings.catch_warnings()
+):  # its source, compiled anew, warns of escapes; tests forbid warnings
+    warnings.simplefilter("ignore")
+    import ot  # noqa: F401
 
 hypothesis.settings.register_profile(
     "ot_latent",

@@ -20,7 +20,7 @@ from ot_latent.config import RunConfig
 from ot_latent.run_folder import CHECKPOINTS, RunError, RunFolder
 from ot_latent.run_models import find_label, load_generator, load_model
 
-QUICK = ("--epochs", "3", "--latent-dim", "4", "--width", "8", "--tolerance", "0.3")
+QUICK = ("--epochs", "40", "--latent-dim", "4", "--width", "8", "--tolerance", "0.3")
 QUICK += ("--batch-size", "64", "--checkpoint-seconds", "0.2")
 
 
