@@ -147,12 +147,10 @@ def _glance(record: Mapping[str, Any], model: Any, drawn: Mapping[str, Picture])
     if beside:
         parts.append(markup.side_by_side(beside))
     parts += [drawn[name].html() for name in ("marginals", "correlations") if name in drawn]
-    words = f"Judged against {protocol['reference']}, in features of the {protocol['features']}."
-    if protocol["features"] not in ("classifier", "codes"):
-        words = f"Judged against {protocol['reference']}, in features from {protocol['features']}."
-    return markup.section(
-        "glance", "At a glance", [markup.paragraph(words.replace("of the codes", "codes")), *parts]
-    )
+    seen = {"classifier": "in features of the run's classifier", "codes": "by their codes"}
+    by = seen.get(protocol["features"], f"in features from {protocol['features']}")
+    words = f"Judged against {protocol['reference']}, {by}."
+    return markup.section("glance", "At a glance", [markup.paragraph(words), *parts])
 
 
 def _comparison(record: Mapping[str, Any]) -> str:
