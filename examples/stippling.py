@@ -95,11 +95,13 @@ def density(darkness: np.ndarray) -> GridDensity:
 def stipple(source: GridDensity, count: int, rounds: int, seed: int) -> np.ndarray:
     """Return dots (count, 2) that share the source equally, printing the cost of each round."""
     dots = source.sample(count, seed=seed)
+    heights = None
     solver = DampedNewton(tolerance=0.02)
     for turn in range(rounds):
-        found = solver.solve(source, DiscreteMeasure.uniform(dots))
+        found = solver.solve(source, DiscreteMeasure.uniform(dots), initial_heights=heights)
         # dots in the order of the solver: equal ones, were there any, are one target
         dots = PowerDiagram(source, found.potential).centroids
+        heights = -dots.square().sum(dim=1) / 2  # Voronoi cells of centroids are near the goal
         print(f"round {turn + 1:2}: W2^2 = {found.cost:.4e}, {found.steps} Newton steps")
     return dots.numpy()
 
@@ -126,9 +128,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("image", nargs="?", type=Path, help="any image file; a scene by default")
     parser.add_argument("--out", type=Path, default=Path("stippling.png"))
-    parser.add_argument("--points", type=int, default=5000)
-    parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("--pixels", type=int, default=400, help="of the density's longer side")
+    parser.add_argument("--points", type=int, default=3000)
+    parser.add_argument("--rounds", type=int, default=8)
+    parser.add_argument("--pixels", type=int, default=160, help="of the density's longer side")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--quick", action="store_true", help="few dots, two rounds")
     given = parser.parse_args()
