@@ -17,8 +17,8 @@ DRAWING = ROOT.parent / "docs" / "architecture.md"
 # may import one another (not in circles). Everything else imports strictly lower floors, but for
 # names that only type checkers see; the walls between rooms hold for these too.
 FLOORS = [
-    {"_lazy", "_validation", "_random", "config"},
-    {"_files", "datasets", "kernels.cell_graph", "kernels.site_tree", "kernels.tiled"}
+    {"_lazy", "_validation", "_random", "config", "kernels.product_max"},
+    {"_files", "datasets", "kernels.fused", "kernels.cell_graph", "kernels.site_tree", "kernels.tiled"}
     | {"kernels.buckets", "kernels.graph_cg"}
     | {"kernels.polygons", "kernels.polyhedra"}
     | {"latent.accelerator", "latent.layers"}
@@ -26,7 +26,7 @@ FLOORS = [
     {"kernels.dispatch", "kernels.grid2d", "kernels.grid3d", "persistence"}
     | {"transport.domains", "transport.laplacian"},
     {"kernels.cells2d", "kernels.cells3d"}
-    | {"latent.autoencoder", "latent.batches", "latent.classifier", "latent.preprocessing"}
+    | {"latent.autoencoder", "latent.batches", "latent.classifier", "latent.neighbours", "latent.preprocessing"}
     | {"latent.training_state", "transport.cells", "transport.potential", "transport.source_kinds"},
     {"metrics", "raster", "tears", "theory", "run_folder", "transport.solution", "transport.triangulation"}
     | {"transport.plane", "transport.space"},
@@ -66,7 +66,7 @@ SKLEARN_AT_TOP = {"_portable", "estimators", "baselines", "fitted", "generator"}
 # Compiled when they are imported, so they are themselves imported on use.
 NUMBA_AT_TOP = {"kernels.buckets", "kernels.cell_graph", "kernels.graph_cg", "kernels.site_tree"}
 NUMBA_AT_TOP |= {f"kernels.{name}{d}d" for name in ("cells", "grid") for d in (2, 3)}
-NUMBA_AT_TOP |= {"kernels.polygons", "kernels.polyhedra"}
+NUMBA_AT_TOP |= {"kernels.polygons", "kernels.polyhedra", "kernels.product_max"}
 
 MAX_LINES, MAX_BODY, MAX_NESTING = 400, 40, 3
 EXCUSED: dict[str, str] = {}  # "module" or "module:function" -> why it may be longer or deeper

@@ -53,41 +53,31 @@ def best_k_tiled(
     indices : Tensor of shape (m, k), int64
         Their targets; equal scores are ordered by index.
     """
-    lifted = _lift_targets(points, heights)  # (groups, GROUP, d + 1)
     values = x.new_empty(len(x), k)
     indices = torch.empty(len(x), k, dtype=torch.int64, device=x.device)
     for start in range(0, len(x), shape.rows):
-        part = x[start : start + shape.rows]
-        rows = torch.cat([part, part.new_ones(len(part), 1)], dim=1)  # (r, d + 1)
-        groups = _best_groups(_group_maxima(rows, lifted, shape.columns), k)
+        rows = x[start : start + shape.rows]
+        groups = _best_groups(_group_maxima(rows, points, heights, shape.columns), k)
         stop = start + len(rows)
-        values[start:stop], indices[start:stop] = _rescore(rows, lifted, groups, k, shape)
+        values[start:stop], indices[start:stop] = _rescore(rows, points, heights, groups, k, shape)
     return values, indices
 
 
-def _lift_targets(points: Tensor, heights: Tensor) -> Tensor:
-    """Append the height as a last coordinate and pad to whole groups with scores of -inf."""
-    n, d = points.shape
-    groups = math.ceil(n / GROUP)
-    lifted = points.new_zeros(groups * GROUP, d + 1)
-    lifted[:n, :d] = points
-    lifted[:n, d] = heights
-    lifted[n:, d] = -torch.inf
-    return lifted.view(groups, GROUP, d + 1)
-
-
-def _group_maxima(rows: Tensor, lifted: Tensor, columns: int) -> Tensor:
+def _group_maxima(rows: Tensor, points: Tensor, heights: Tensor, columns: int) -> Tensor:
     """Return the largest score of each group, shape (r, groups)."""
-    groups = len(lifted)
-    step = columns // GROUP
-    maxima = rows.new_empty(len(rows), groups)
-    buffer = rows.new_empty(len(rows) * min(columns, groups * GROUP))
-    for start in range(0, groups, step):
-        tile = lifted[start : start + step].flatten(0, 1)  # (columns, d + 1)
+    n = len(points)
+    maxima = rows.new_empty(len(rows), math.ceil(n / GROUP))
+    buffer = rows.new_empty(len(rows) * min(columns, n))
+    for start in range(0, n, columns):
+        tile, tall = points[start : start + columns], heights[start : start + columns]
         scores = buffer[: len(rows) * len(tile)].view(len(rows), len(tile))
-        torch.mm(rows, tile.T, out=scores)
-        grouped = scores.view(len(rows), -1, GROUP)
-        torch.amax(grouped, dim=2, out=maxima[:, start : start + step])
+        torch.addmm(tall, rows, tile.T, out=scores)
+        whole, first = len(tile) // GROUP, start // GROUP
+        if whole:
+            grouped = scores[:, : whole * GROUP].unflatten(1, (whole, GROUP))
+            torch.amax(grouped, dim=2, out=maxima[:, first : first + whole])
+        if whole * GROUP < len(tile):  # the last group of all
+            torch.amax(scores[:, whole * GROUP :], dim=1, out=maxima[:, -1])
     return maxima
 
 
@@ -98,20 +88,20 @@ def _best_groups(maxima: Tensor, k: int) -> Tensor:
 
 
 def _rescore(
-    rows: Tensor, lifted: Tensor, groups: Tensor, k: int, shape: TileShape
+    rows: Tensor, points: Tensor, heights: Tensor, groups: Tensor, k: int, shape: TileShape
 ) -> tuple[Tensor, Tensor]:
     """Score every target of the chosen groups again and keep the k best; (r, k) twice."""
     width = groups.shape[1] * GROUP
     budget = shape.rows * shape.columns  # numbers gathered at a time: one tile's worth
-    step = max(1, budget // (width * lifted.shape[2]))
+    step = max(1, budget // (width * (points.shape[1] + 1)))
     values, indices = [], []
     within = torch.arange(GROUP, device=rows.device)
     for start in range(0, len(rows), step):
-        chosen = groups[start : start + step]
-        candidates = lifted[chosen].flatten(1, 2)  # (s, width, d + 1)
-        scores = torch.bmm(candidates, rows[start : start + step, :, None])[:, :, 0]
+        target = (groups[start : start + step, :, None] * GROUP + within).flatten(1)  # (s, width)
+        real = target.clamp_max(len(points) - 1)
+        scores = torch.bmm(points[real], rows[start : start + step, :, None])[:, :, 0]
+        scores = (scores + heights[real]).masked_fill_(real < target, -torch.inf)
         value, place = _top_stable(scores, k)
-        target = (chosen[:, :, None] * GROUP + within).flatten(1)
         values.append(value)
         indices.append(target.gather(1, place))
     return torch.cat(values), torch.cat(indices)
