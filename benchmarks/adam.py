@@ -8,6 +8,10 @@ the norm of the gradient has not improved 31 times running; the last heights are
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -15,10 +19,13 @@ from benchmarks.problem import Fit, Problem
 from ot_latent._random import Stream
 from ot_latent.kernels.dispatch import best_scores
 from ot_latent.transport.measures import DiscreteMeasure
+from ot_latent.transport.sources import Source, UniformBox
 from ot_latent.transport.stochastic import StochasticNewton
 
 BETA_1, BETA_2, EPSILON = 0.9, 0.999, 1e-8
 PATIENCE = 31
+
+Stop = Callable[[Callable[[], Tensor], int], bool]  # told of heights and draws after each step
 
 
 class Adam:
@@ -43,7 +50,7 @@ def mass_gradient(x: Tensor, target: DiscreteMeasure, heights: Tensor) -> Tensor
     return torch.bincount(cells, minlength=len(target)).double() / len(x) - target.weights
 
 
-def start_heights(problem: Problem, start: str, seed: int = 0) -> Tensor:
+def start_heights(problem: Any, start: str, seed: int = 0) -> Tensor:
     """Return where to begin: "zero" as published (box centred at 0), or "ours"."""
     target = problem.target
     if start == "zero":  # <x - m, y> + 0 in the frame of the centred box
@@ -52,13 +59,20 @@ def start_heights(problem: Problem, start: str, seed: int = 0) -> Tensor:
 
 
 def adam_fixed(
-    problem: Problem, samples: int, *, lr: float, points: int, start: str = "zero", seed: int = 0
+    problem: Any,
+    samples: int,
+    *,
+    lr: float,
+    points: int,
+    start: str = "zero",
+    seed: int = 0,
+    stop: Stop | None = None,
 ) -> Fit:
     """Adam on one set of Sobol points; every evaluation of a point counts as a sample."""
     target = problem.target
     heights = start_heights(problem, start, seed)
     adam, best, waited, used = Adam(len(target), lr), float("inf"), 0, 0
-    x = _sobol(problem.dim, points)
+    x = _sobol(problem.source, points)
     while used + len(x) <= samples:
         gradient = mass_gradient(x, target, heights)
         used += len(x)
@@ -66,7 +80,9 @@ def adam_fixed(
         norm = float(gradient.norm())
         best, waited = (norm, 0) if norm < best else (best, waited + 1)
         if waited == PATIENCE:
-            x, best, waited = _sobol(problem.dim, 2 * len(x)), float("inf"), 0
+            x, best, waited = _sobol(problem.source, 2 * len(x)), float("inf"), 0
+        if stop is not None and stop(partial(_same, heights), used):
+            break
     return Fit(heights, used, len(x))
 
 
@@ -93,11 +109,22 @@ def adam_fresh(
     return Fit(total / (steps - steps // 2) if average else heights, steps * batch)
 
 
-def draw(problem: Problem, start: int, n: int, seed: int) -> Tensor:
+def draw(problem: Any, start: int, n: int, seed: int) -> Tensor:
     """Return rows of the fitting stream."""
     return problem.source.sample(n, seed=seed, stream=Stream.FIT, start=start, dtype=torch.float32)
 
 
-def _sobol(dim: int, n: int) -> Tensor:
-    """Return the first n unscrambled Sobol points."""
-    return torch.quasirandom.SobolEngine(dim, scramble=False).draw(n)
+def _same(heights: Tensor) -> Tensor:
+    """Return what a race judges: the last heights."""
+    return heights
+
+
+def _sobol(source: Source, n: int) -> Tensor:
+    """Return the first n unscrambled Sobol points, carried to the box or the Gaussian."""
+    unit = torch.quasirandom.SobolEngine(source.dim, scramble=False).draw(n)
+    if isinstance(source, UniformBox):
+        low, high = source.low.to(unit.dtype), source.high.to(unit.dtype)
+        return low + (high - low) * unit
+    factor = torch.linalg.cholesky(source.covariance).to(unit.dtype)
+    inside = unit.clamp(0.5 / n, 1 - 0.5 / n)  # the first point is the corner 0
+    return source.mean.to(unit.dtype) + torch.special.ndtri(inside) @ factor.T

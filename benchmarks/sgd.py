@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from functools import partial
+from typing import Any
+
 import torch
 
-from benchmarks.adam import draw, mass_gradient, start_heights
-from benchmarks.problem import Fit, Problem
+from benchmarks.adam import Stop, draw, mass_gradient, start_heights
+from benchmarks.problem import Fit
 
 EXPONENT = 2.0 / 3.0
 
 
 def averaged_sgd(
-    problem: Problem,
+    problem: Any,
     samples: int,
     *,
     gain: float,
@@ -19,6 +22,7 @@ def averaged_sgd(
     start: str = "ours",
     weighted: bool = False,
     seed: int = 0,
+    stop: Stop | None = None,
 ) -> Fit:
     """h <- h - gain N t^(-2/3) (w - nu) on fresh draws; the plain (or t-weighted) mean of all h."""
     target = problem.target
@@ -31,4 +35,6 @@ def averaged_sgd(
         heights = heights - rate * mass_gradient(x, target, heights)
         weight = float(step) if weighted else 1.0
         total, weights = total + weight * heights, weights + weight
-    return Fit(total / weights, steps * batch)
+        if stop is not None and stop(partial(torch.div, total, weights), step * batch):
+            break
+    return Fit(total / weights, step * batch)
