@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks import efficiency, exact, full_run, manifolds, results
+from benchmarks import efficiency, exact, full_run, manifolds, results, sampled
 
 README = Path(__file__).parent / "README.md"
 NOT_YET = "*Not measured yet.*"
@@ -16,6 +16,7 @@ WRITERS = {
     "efficiency": efficiency.markdown,
     "exact": exact.markdown,
     "manifolds": manifolds.markdown,
+    "sampled": sampled.markdown,
 }
 
 
