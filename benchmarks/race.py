@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from benchmarks.block_judge import block_cells, block_chi_square
 from benchmarks.problem import JUDGE_SEED, NORMAL_QUANTILE, chi_square
 from benchmarks.sampled_problems import SampledProblem
 from ot_latent._random import BLOCK_ROWS, Stream
@@ -24,7 +25,7 @@ from ot_latent.kernels.dispatch import best_scores
 ACCURACY = 0.1  # wanted standard error of rms^2, relative
 FINEST = 0.1  # down to this rms; below it the draws stay
 COARSE = 0.5  # the first look resolves this rms
-RATIO = math.sqrt(2)  # between checkpoints
+CROSSED = 256  # dimensions from which on the judge's draws are crossed
 
 
 class Judged(NamedTuple):
@@ -41,25 +42,46 @@ def judge(
 ) -> Judged:
     """Draw until the standard error of rms^2 is a tenth of it, or of `finest`^2.
 
-    Independent draws, exact winners: none of the solver's short cuts.
+    Independent draws and exact winners, none of the solver's short cuts; from `CROSSED` dimensions
+    on, draws whose halves are combined (`block_judge`), because a score is too dear.
     """
-    target, n = problem.target, problem.n
-    lowered = heights.to(target.points.dtype)
-    counts = torch.zeros(n, dtype=torch.int64)
-    start, enough = 0, _draws(n, finest)
-    wanted = min(_draws(n, COARSE), enough)
+    crossed = problem.dim >= CROSSED
+    count = _crossed if crossed else _independent
+    enough = _draws(problem.n, finest) * (2 if crossed else 1)
+    wanted = min(_draws(problem.n, COARSE), enough)
+    parts: list[Tensor] = []
     while True:
-        for low in range(start, wanted, BLOCK_ROWS):
-            x = problem.source.sample(
-                BLOCK_ROWS, seed=seed, stream=Stream.EVALUATION, start=low, dtype=torch.float32
-            )
-            counts += torch.bincount(best_scores(x, target.points, lowered)[1][:, 0], minlength=n)
-        square, deviation = chi_square(counts, target.weights)
+        square, deviation, drawn = count(problem, heights, parts, wanted, seed)
         if deviation <= ACCURACY * square or wanted >= enough:
             break
-        start, wanted = wanted, min(2 * wanted, enough)
+        wanted = min(2 * wanted, enough)
     ends = (square + sign * NORMAL_QUANTILE * deviation for sign in (0, -1, 1))
-    return Judged(*(math.sqrt(max(0.0, end)) for end in ends), int(counts.sum()))
+    return Judged(*(math.sqrt(max(0.0, end)) for end in ends), drawn)
+
+
+def _independent(
+    problem: SampledProblem, heights: Tensor, parts: list[Tensor], wanted: int, seed: int
+) -> tuple[float, float, int]:
+    """Bring the counts of independent draws up to `wanted`; estimate, its error, draws."""
+    target = problem.target
+    lowered = heights.to(target.points.dtype)
+    for start in range(len(parts) * BLOCK_ROWS, wanted, BLOCK_ROWS):
+        x = problem.source.sample(
+            BLOCK_ROWS, seed=seed, stream=Stream.EVALUATION, start=start, dtype=torch.float32
+        )
+        parts.append(best_scores(x, target.points, lowered)[1][:, 0])
+    counts = torch.bincount(torch.cat(parts), minlength=problem.n)
+    return *chi_square(counts, target.weights), int(counts.sum())
+
+
+def _crossed(
+    problem: SampledProblem, heights: Tensor, parts: list[Tensor], wanted: int, seed: int
+) -> tuple[float, float, int]:
+    """The same with blocks of crossed draws."""
+    while sum(part.numel() for part in parts) < wanted:
+        parts.append(block_cells(problem, heights, len(parts), seed))
+    cells = torch.cat(parts)
+    return *block_chi_square(cells, problem.target.weights), cells.numel()
 
 
 def _draws(n: int, level: float) -> int:
@@ -102,7 +124,7 @@ class Watch:
         first_s: float,
         limit_s: float,
         goal: float,
-        ratio: float = RATIO,
+        ratio: float = math.sqrt(2),
     ) -> None:
         self.row, self.verdict = row, verdict
         self.goal, self.ratio, self.limit_s = goal, ratio, limit_s

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import results, sampled_growth
-from benchmarks.race import RATIO, Row, Watch, judge, time_to
+from benchmarks.race import Row, Watch, judge, time_to
 from benchmarks.sampled_peers import PEERS, Options, text
 from benchmarks.sampled_problems import NAMES, SampledProblem
 
@@ -47,7 +47,7 @@ def race(
         first_s=problem.first_s,
         limit_s=limit_s,
         goal=problem.goal,
-        ratio=given.ratio,
+        ratio=given.ratio or problem.ratio,
     )
     try:
         PEERS[peer].run(problem, watch, seed=seed, **options)
@@ -232,7 +232,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--codes", type=Path, help="a .npy file of codes, for codes-N-D")
     parser.add_argument("--limit-s", type=float, default=LIMIT_S, help="CPU seconds of one run")
     parser.add_argument("--tune-s", type=float, help="CPU seconds of one tuning run")
-    parser.add_argument("--ratio", type=float, default=RATIO, help="between two checkpoints")
+    parser.add_argument("--ratio", type=float, help="between two checkpoints")
     parser.add_argument("--out", type=Path, default=results.FOLDER / "sampled.json")
     parser.add_argument("--table", action="store_true", help="print the table of what is there")
     parser.add_argument("--figure", type=Path, help="draw what is there into this file")

@@ -81,6 +81,11 @@ class SampledProblem:
         """CPU seconds at the first checkpoint."""
         return min(5.0, max(0.01, 2e-7 * self.n * math.sqrt(self.dim)))
 
+    @property
+    def ratio(self) -> float:
+        """Between two checkpoints: fewer where judging is dear."""
+        return 2.0 if self.dim >= 256 or self.n >= MILLION else math.sqrt(2)
+
     def small(self, n: int = TUNING_N) -> SampledProblem:
         """Return the problem on which peers are tuned: N = 1,000, all else alike."""
         return replace(self, n=min(n, self.n))

@@ -10,9 +10,15 @@ import pytest
 import torch
 from scipy.fft import dct
 
-from benchmarks import race, sampled, sampled_growth, sampled_peers, tables
+from benchmarks import block_judge, race, sampled, sampled_growth, sampled_peers, tables
 from benchmarks.gauss_newton import InverseSum, assignment, gauss_newton
-from benchmarks.problem import Fit, Problem, Row as EfficiencyRow, judge as judge_efficiency
+from benchmarks.problem import (
+    Fit,
+    Problem,
+    Row as EfficiencyRow,
+    chi_square,
+    judge as judge_efficiency,
+)
 from benchmarks.race import Judged, Row, Watch, judge, time_to
 from benchmarks.sampled_libraries import OttChunks, heights_of, pot
 from benchmarks.sampled_problems import NAMES, SampledProblem, power_law
@@ -115,6 +121,44 @@ def test_the_judge_draws_until_it_knows():
     for found in (far, near):
         deviation = (found.high**2 - found.rms**2) / 1.96
         assert deviation <= 0.15 * max(found.rms, race.FINEST) ** 2
+
+
+def test_crossed_draws_judge_like_independent_ones(monkeypatch):
+    problem = SampledProblem.named("mixture-150-8")
+    heights = voronoi_heights(problem.target)
+    plain = judge(problem, heights, finest=0.05)
+    monkeypatch.setattr(race, "CROSSED", 8)
+    found = [judge(problem, heights, seed=seed) for seed in range(6)]
+    mean = np.mean([one.rms**2 for one in found])
+    error = np.mean([one.high**2 - one.rms**2 for one in found]) / 6**0.5
+    assert abs(mean - plain.rms**2) < error + plain.high**2 - plain.rms**2
+    assert all(one.low < plain.rms < one.high for one in found[:3])
+
+
+def test_the_crossed_estimate_is_unbiased_where_the_usual_one_is_not():
+    problem = SampledProblem.named("mixture-60-8")
+    heights = averaged_sgd(problem, 50_000, gain=0.03, batch=512).heights
+    true = judge(problem, heights, finest=0.03).rms ** 2
+    cells = torch.cat([block_judge.block_cells(problem, heights, read, 3) for read in range(6)])
+    square, deviation = block_judge.block_chi_square(cells, problem.target.weights)
+    counts = torch.bincount(cells.flatten(), minlength=60)
+    usual = chi_square(counts, problem.target.weights)[0]
+    assert abs(square - true) < 3 * deviation
+    assert usual - true > 0  # draws of one block agree too often
+
+
+def test_the_jackknife_leaves_out_each_block_in_turn():
+    problem = SampledProblem.named("mixture-60-8")
+    weights, heights = problem.target.weights, voronoi_heights(problem.target)
+    cells = block_judge.block_cells(problem, heights, 0, 3)[:9]
+    without = np.array(
+        [
+            block_judge.block_chi_square(torch.cat([cells[:b], cells[b + 1 :]]), weights)[0]
+            for b in range(9)
+        ]
+    )
+    expected = math.sqrt(8 / 9 * ((without - without.mean()) ** 2).sum())
+    assert block_judge.block_chi_square(cells, weights)[1] == pytest.approx(expected)
 
 
 def test_the_clock_stands_still_while_heights_are_judged(clock):
