@@ -33,6 +33,7 @@ class Stream(IntEnum):
     BASELINE = 9
     MANIFOLD = 10
     CENTROIDS = 11
+    NEIGHBOURS = 12
 
 
 def generator(seed: int, stream: Stream, block: int, *extra: int) -> np.random.Generator:

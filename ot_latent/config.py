@@ -124,6 +124,8 @@ class AutoencoderConfig(_Section):
     """Noise added to codes in training, in units of their rms."""
     code_penalty: float = Field(default=1e-4, ge=0, allow_inf_nan=False)
     """Weight of the mean squared code in the loss."""
+    neighbour_weight: float = Field(default=0.0, ge=0, allow_inf_nan=False)
+    """Weight of the term that keeps neighbours in the data together and other rows apart."""
 
 
 class TrainingConfig(_Section):

@@ -37,7 +37,7 @@ class LatentGenerator(FittedGenerator):
         are no rare extremes, and a product measure, so one can walk along its axes.
     loss : {"mse", "l1", "bce"}, default="mse"
         Reconstruction loss.
-    width, code_noise, code_penalty
+    width, code_noise, code_penalty, neighbour_weight
         As in `config.AutoencoderConfig`.
     epochs, batch_size, lr, weight_decay, validation_fraction, patience, mixed_precision
         As in `config.TrainingConfig`.
@@ -93,6 +93,7 @@ class LatentGenerator(FittedGenerator):
         width: int = 32,
         code_noise: float = 0.05,
         code_penalty: float = 1e-4,
+        neighbour_weight: float = 0.0,
         extension: str = "affine",
         neighbours: int = 30,
         anchor: float = 0.5,
@@ -121,6 +122,7 @@ class LatentGenerator(FittedGenerator):
         self.width = width
         self.code_noise = code_noise
         self.code_penalty = code_penalty
+        self.neighbour_weight = neighbour_weight
         self.extension = extension
         self.neighbours = neighbours
         self.anchor = anchor

@@ -31,7 +31,10 @@ if TYPE_CHECKING:
 
 SETTINGS = {
     "data": ("data", "data_dir", "labels", "label_column", "channels", "codes"),
-    "autoencoder": ("model", "latent_dim", "width", "loss", "code_noise", "code_penalty"),
+    "autoencoder": (
+        *("model", "latent_dim", "width", "loss"),
+        *("code_noise", "code_penalty", "neighbour_weight"),
+    ),
     "training": ("epochs", "batch_size", "lr", "mixed_precision", "checkpoint_seconds"),
     "transport": ("source", "solver", "tolerance", "memory_budget", "max_samples"),
 }
@@ -90,6 +93,8 @@ class Train:
     """Noise on the codes in training, in units of their rms."""
     code_penalty: Maybe[float] = None
     """Weight of the mean squared code."""
+    neighbour_weight: Maybe[float] = None
+    """Weight of the term that makes kinds of data islands of codes; try 0.05 with --latent-dim 2."""
     mixed_precision: Maybe[Literal["no", "bf16", "fp16"]] = None
     """Precision of the forward pass."""
     checkpoint_seconds: Maybe[float] = None

@@ -97,7 +97,9 @@ class Autoencoder(nn.Module):
         raw = self.decoder(z)
         return torch.sigmoid(raw) if self.bounded else raw
 
-    def forward(self, x: Tensor, noise: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, x: Tensor, noise: Tensor | None = None, partners: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Return the raw reconstruction (logits for images) and the codes without their noise.
 
         Parameters
@@ -106,16 +108,19 @@ class Autoencoder(nn.Module):
             Input rows.
         noise : Tensor of shape (n, latent_dim), optional
             Added to the codes before they are decoded.
+        partners : Tensor of shape (m, *shape), optional
+            Further rows, to be encoded only.
 
         Returns
         -------
         raw : Tensor of shape (n, *shape)
             What `row_losses` takes.
-        codes : Tensor of shape (n, latent_dim)
-            Codes.
+        codes : Tensor of shape (n + m, latent_dim)
+            Codes of the input rows, then of the further ones.
         """
-        codes = self.encoder(x)
-        return self.decoder(codes if noise is None else codes + noise), codes
+        codes = self.encoder(x if partners is None else torch.cat([x, partners]))
+        own = codes[: len(x)]
+        return self.decoder(own if noise is None else own + noise), codes
 
     def row_losses(self, raw: Tensor, x: Tensor) -> Tensor:
         """Return the reconstruction loss of each row, averaged over its values.

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -15,6 +16,7 @@ from ot_latent.config import TrainingConfig
 from ot_latent.latent.accelerator import own_accelerator
 from ot_latent.latent.autoencoder import Autoencoder
 from ot_latent.latent.batches import Batches, check_rows, split_rows
+from ot_latent.latent.neighbours import Neighbourhood, neighbour_losses
 from ot_latent.latent.training_state import (
     Progress,
     TrainingState,
@@ -101,11 +103,11 @@ def train_autoencoder(
 ) -> TrainingResult:
     """Train an autoencoder by AdamW with a warm-up and a cosine; keep the best epoch.
 
-    Minimises, over encoder E and decoder D, the mean over rows of
-    loss(D(E(x + e)), x) with code noise added to E and `code_penalty` |E(x)|^2 / d. The order of
-    the rows and all noise are functions of (seed, epoch or step), so a training that is
-    resumed from any state ends with the same bits as one that was never interrupted (same
-    threads, same processes). Under `torchrun` every process takes its slice of every batch.
+    Minimises, over encoder E and decoder D, the mean over rows of loss(D(E(x) + e), x) with code
+    noise e, plus `code_penalty` |E(x)|^2 / d, plus `neighbour_weight` times `neighbour_losses`.
+    Order and draws are functions of (seed, epoch or step), so a training resumed from any state
+    ends with the same bits as one that was never interrupted (same threads, same processes).
+    Under `torchrun` every process takes its slice of every batch.
 
     Parameters
     ----------
@@ -188,6 +190,9 @@ class _Loop:
             processes=accelerator.num_processes,
         )
         model.to(accelerator.device).train()
+        self.neighbourhood: Neighbourhood | None = None
+        if model.config.neighbour_weight:
+            self.neighbourhood = Neighbourhood(x, seed=seed, device=accelerator.device)
         optimizer = torch.optim.AdamW(
             model.parameters(), lr=config.lr, weight_decay=config.weight_decay
         )
@@ -269,9 +274,15 @@ class _Loop:
         batch = self.batches.rows(progress.epoch, progress.step)
         x = self.batches.x[torch.from_numpy(self.batches.mine(batch))]
         x = x.to(self.accelerator.device)
-        raw, codes = self.wrapped(x, self._noise(count, len(batch)))
+        partners = self._partners(count, batch)
+        raw, every = self.wrapped(x, self._noise(count, len(batch)), partners)
+        codes = every[: len(x)]
         losses = self.model.row_losses(raw, x)
         total = (losses + config.code_penalty * codes.square().mean(1)).sum()
+        if partners is not None:
+            first = int(self.batches.mine(np.arange(len(batch)))[0])
+            losses_apart = neighbour_losses(codes, every[len(x) :], first)
+            total = total + config.neighbour_weight * losses_apart.sum()
         sums = self._sums(losses, total, codes)
         self._refuse_nonfinite(sums[:2].sum().item(), "loss")
         for group in self.optimizer.param_groups:
@@ -298,6 +309,12 @@ class _Loop:
             return None
         draws = self.batches.noise(count, rows, config.latent_dim).to(self.accelerator.device)
         return draws * (config.code_noise * self.code_scale).float()
+
+    def _partners(self, count: int, batch: np.ndarray) -> Tensor | None:
+        """Return a neighbour of every row of the whole batch, where their term has a weight."""
+        if self.neighbourhood is None:
+            return None
+        return self.batches.x[self.neighbourhood.draw(count, batch)].to(self.accelerator.device)
 
     def _sums(self, losses: Tensor, total: Tensor, codes: Tensor) -> Tensor:
         """Return sums over the whole batch: row losses, totals, squared codes, codes."""
