@@ -127,7 +127,8 @@ def newton(problem: SampledProblem, watch: Watch, *, seed: int = 0, **options: A
 def _ott_settings() -> Iterator[Options]:
     chosen = [(128, "sgd", 0.1, 0.99), (512, "sgd", 1.0, 0.01), (512, "sgd", 0.1, 0.001)]
     chosen += [(512, "sgd", 3.0, 0.01), (128, "sgd", 1.0, 0.01), (512, "sgd", 0.3, 0.01)]
-    chosen += [(512, "sgd", 10.0, 0.01), (128, "adam", 1e-3, 0.99), (512, "adam", 3e-3, 0.01)]
+    chosen += [(512, "sgd", 10.0, 0.01), (256, "sgd", 1.0, 0.01), (512, "sgd", 1.0, 0.03)]
+    chosen += [(128, "adam", 1e-3, 0.99), (512, "adam", 3e-3, 0.01)]
     for batch, optimizer, lr, ema in chosen:
         yield {"batch": batch, "optimizer": optimizer, "lr": lr, "ema": ema}
 
@@ -140,10 +141,16 @@ def _ott_carried(options: Options, n: int) -> list[Options]:
 
 
 def _pot_settings() -> Iterator[Options]:
-    for batch, gain in ((32, 1.0), (32, 0.24), (512, 0.2), (512, 0.06), (128, 0.2)):
-        yield {"batch": batch, "gain": gain}
-    yield {"batch": 32, "gain": 0.24, "dtype": "float64"}
-    yield {"batch": 32, "gain": 0.24, "regularised": False}
+    for batch, gains in (
+        (32, (1.0, 0.24)),
+        (64, (0.2,)),
+        (128, (0.4, 0.2, 0.1)),
+        (512, (0.2, 0.06)),
+    ):
+        for gain in gains:
+            yield {"batch": batch, "gain": gain}
+    yield {"batch": 128, "gain": 0.2, "dtype": "float64"}
+    yield {"batch": 128, "gain": 0.2, "regularised": False}
 
 
 def _pot_carried(options: Options, n: int) -> list[Options]:
