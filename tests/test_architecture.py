@@ -18,20 +18,23 @@ DRAWING = ROOT.parent / "docs" / "architecture.md"
 # names that only type checkers see; the walls between rooms hold for these too.
 FLOORS = [
     {"_lazy", "_validation", "_random", "config", "kernels.product_max"},
-    {"_files", "datasets", "kernels.fused", "kernels.cell_graph", "kernels.site_tree", "kernels.tiled"}
-    | {"kernels.buckets", "kernels.graph_cg"}
+    {"_files", "datasets", "kernels.fused", "kernels.lifted_tree", "kernels.cell_graph", "kernels.site_tree", "kernels.tiled"}
+    | {"kernels.buckets", "kernels.graph_cg", "kernels.crossed_eager", "kernels.simd", "kernels.tally"}
     | {"kernels.polygons", "kernels.polyhedra"}
     | {"latent.accelerator", "latent.layers"}
-    | {"transport.hull", "transport.measures", "transport.sources"},
-    {"kernels.dispatch", "kernels.grid2d", "kernels.grid3d", "persistence"}
-    | {"transport.domains", "transport.laplacian"},
+    | {"transport.hull", "transport.measures", "transport.processes", "transport.sources"},
+    {"kernels.crossed", "kernels.dispatch", "kernels.grid2d", "kernels.grid3d", "persistence"}
+    | {"transport.chi_square", "transport.domains", "transport.laplacian", "transport.product"},
     {"kernels.cells2d", "kernels.cells3d"}
     | {"latent.autoencoder", "latent.batches", "latent.classifier", "latent.neighbours", "latent.preprocessing"}
-    | {"latent.training_state", "transport.cells", "transport.potential", "transport.source_kinds"},
+    | {"latent.training_state", "transport.cells", "transport.potential", "transport.source_kinds"}
+    | {"transport.crossing"},
     {"metrics", "raster", "tears", "theory", "run_folder", "transport.solution", "transport.triangulation"}
     | {"transport.plane", "transport.space"},
     {"latent.training", "transport.stochastic_state", "transport.survey", "transport.warm_start"}
     | {"transport.carving", "transport.line"},
+    {"transport.block_survey"},
+    {"transport.sampling"},
     {"transport.extension", "transport.parts", "transport.pot", "transport.verdict"}
     | {"transport.newton_start", "transport.power_diagram"},
     {"transport.newton", "transport.stochastic"},
@@ -67,6 +70,7 @@ SKLEARN_AT_TOP = {"_portable", "estimators", "baselines", "fitted", "generator"}
 NUMBA_AT_TOP = {"kernels.buckets", "kernels.cell_graph", "kernels.graph_cg", "kernels.site_tree"}
 NUMBA_AT_TOP |= {f"kernels.{name}{d}d" for name in ("cells", "grid") for d in (2, 3)}
 NUMBA_AT_TOP |= {"kernels.polygons", "kernels.polyhedra", "kernels.product_max"}
+NUMBA_AT_TOP |= {"kernels.crossed", "kernels.simd", "kernels.tally"}
 
 MAX_LINES, MAX_BODY, MAX_NESTING = 400, 40, 3
 EXCUSED: dict[str, str] = {}  # "module" or "module:function" -> why it may be longer or deeper

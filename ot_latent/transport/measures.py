@@ -96,6 +96,18 @@ class DiscreteMeasure:
         """Dimension d of the space."""
         return self.points.shape[1]
 
+    def covariance(self) -> Tensor:
+        """Return the covariance of the measure.
+
+        Returns
+        -------
+        Tensor of shape (d, d), float64, on the CPU
+            Sum of the masses times the outer products of the centred points.
+        """
+        weights, points = self.weights.cpu(), self.points.detach().cpu().double()
+        centred = points - weights @ points
+        return (centred.T * weights) @ centred
+
     def __len__(self) -> int:
         """Return the number N of distinct points."""
         return len(self.points)

@@ -10,22 +10,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ot_latent._random import BLOCK_ROWS, Stream
 from ot_latent._validation import as_float_tensor, check_positive
-from ot_latent.kernels.dispatch import best_scores
 from ot_latent.transport.measures import DiscreteMeasure
+from ot_latent.transport.sampling import TRIAL_BLOCKS, Look, Sampler, Samplers
 from ot_latent.transport.solution import SemiDiscreteSolution, Status, conclude
 from ot_latent.transport.sources import Source
 from ot_latent.transport.stochastic_state import StochasticNewtonState
-from ot_latent.transport.survey import (
-    CHUNK_ROWS,
-    add_over_processes,
-    chi_square,
-    process_rank,
-)
-from ot_latent.transport.verdict import Terms, judge, measured_solution
+from ot_latent.transport.verdict import judge, measured_solution
 from ot_latent.transport.warm_start import gaussian_heights, voronoi_heights
 
+SAMPLING = ("auto", "crossed", "independent")
 STEP_EXPONENT = 0.4  # a_t = t^-0.4; with 0.6 slow modes of 60,000 real codes lag (efficiency 1.6)
 AVERAGE_EXPONENT = 0.5  # weight (t + 1)^0.5 of the heights of step t in the average
 CLIP = 12.0  # largest relative error that moves a height; trust region of far starts
@@ -77,6 +71,10 @@ class StochasticNewton:
         Budget of steps.
     memory_budget : int or str, optional
         Working memory of the kernel, such as "2GB".
+    sampling : {"auto", "crossed", "independent"}, default="auto"
+        Crossed draws combine the halves of a product source (box, Gaussian), which costs one
+        addition per draw and target; "auto" uses them where they inflate the variance of counts
+        less than twice, and chooses the size of their blocks. Independent draws are the reference.
 
     References
     ----------
@@ -100,9 +98,14 @@ class StochasticNewton:
     max_samples: int | None = None
     max_steps: int | None = None
     memory_budget: int | str | None = None
+    sampling: str = "auto"
 
     def __post_init__(self) -> None:
         """Check the numbers."""
+        if self.sampling not in SAMPLING:
+            raise ValueError(
+                f"sampling must be one of {', '.join(SAMPLING)}, got {self.sampling!r}; choose one."
+            )
         check_positive(self.tolerance, "tolerance")
         for name in ("batch_size", "max_samples", "max_steps"):
             if getattr(self, name) is not None:
@@ -132,26 +135,34 @@ class StochasticNewton:
         StochasticNewtonState
             Hand it to `step` or `solve`.
         """
-        starts = self._starts(source, target, initial_heights)
-        batch = self._batch(len(target))
-        x = self._draw(source, target, 0, batch)
-        best: tuple[float, Tensor, Tensor] | None = None
+        samplers = self._samplers(source, target)
+        return self._begin(samplers, self._starts(source, target, initial_heights))
+
+    def _begin(self, samplers: Samplers, starts: list[Tensor]) -> StochasticNewtonState:
+        """Choose the start of lower energy, the scale of gaps and the size of blocks."""
+        sampler, target = samplers.trial(), samplers.target
+        wanted = max(self._batch(len(target)), TRIAL_BLOCKS * sampler.rows**2)
+        draws = sampler.whole(min(wanted, self._budget(len(target), 1.0) // 4))
+        best: tuple[float, Tensor, Look] | None = None
         for heights in starts:
-            scores, _ = self._scores(x, target, heights)
-            energy = float(scores[:, 0].double().mean() - target.weights @ heights)
+            look = sampler.look(heights, draws)
+            energy = look.score - float(target.weights @ heights)
             if best is None or energy < best[0]:
-                best = energy, heights, scores
-        _, heights, scores = best or (0.0, starts[0], torch.zeros(1, 1))
-        gaps = (scores[:, 0] - scores[:, -1]).double()
-        width = float(gaps[: 2**20].quantile(GAP_SHARE)) or float(gaps.mean()) or 1.0
+                best = energy, heights, look
+        _, heights, look = best or (0.0, starts[0], Look(0.0, torch.zeros(1), 1.0))
+        width = float(look.gaps[: 2**20].quantile(GAP_SHARE)) or float(look.gaps.mean()) or 1.0
         heights = heights - heights.mean()
+        rows = samplers.chosen_rows(look.inflation, self._batch(len(target)))
         return StochasticNewtonState(
             heights=heights,
             average=heights.clone(),
-            samples=batch,
+            samples=draws,
+            rows=rows,
+            row=draws // sampler.rows,
+            inflation=1 + max(look.inflation - 1, 0.0) * (rows - 1) / max(sampler.rows - 1, 1),
             gap_width=width,
             trace=GAP_SHARE / width,
-            goal=batch,
+            goal=draws,
         )
 
     def step(
@@ -171,11 +182,16 @@ class StochasticNewton:
         StochasticNewtonState
             The next state; its `status` is set once the solver has stopped.
         """
-        exhausted = self._exhausted(state, target)
+        return self._advance(state, self._samplers(source, target).of(state.rows))
+
+    def _advance(self, state: StochasticNewtonState, sampler: Sampler) -> StochasticNewtonState:
+        """Take one step with a prepared sampler."""
+        n = len(sampler.target)
+        exhausted = self._exhausted(state, n)
         if state.samples < state.goal and exhausted is None:
-            return self._fit(state, source, target)
-        planned = self.planned_samples(len(target))
-        return judge(state, source, target, self._terms(), planned=planned, exhausted=exhausted)
+            return self._fit(state, sampler)
+        planned = self.planned_samples(n, state.inflation)
+        return judge(state, sampler, self.tolerance, planned=planned, exhausted=exhausted)
 
     def solve(
         self,
@@ -219,30 +235,34 @@ class StochasticNewton:
             If the tolerance was not met.
         """
         self._check(source, target, state)
+        samplers = self._samplers(source, target)
         if state is None:
-            state = self.init(source, target, initial_heights=initial_heights)
+            state = self._begin(samplers, self._starts(source, target, initial_heights))
         elif state.status is Status.INTERRUPTED:
             state = replace(state, status=None)
+        sampler = samplers.of(state.rows)
         while state.status is None:
-            state = self.step(state, source, target)
+            state = self._advance(state, sampler)
             if callback is not None and callback(state) and state.status is None:
                 state = replace(state, status=Status.INTERRUPTED)
-        return conclude(measured_solution(state, source, target, self._terms()))
+        return conclude(measured_solution(state, sampler, self.tolerance))
 
-    def planned_samples(self, n: int) -> int:
+    def planned_samples(self, n: int, inflation: float = 1.0) -> int:
         """Return the draws that reach the tolerance at the planned efficiency.
 
         Parameters
         ----------
         n : int
             Number of targets.
+        inflation : float, default=1
+            Factor v by which crossed draws inflate the variance of counts.
 
         Returns
         -------
         int
-            (n - 1) (1.2 / tolerance)^2, and at least 32 batches.
+            v (n - 1) (1.2 / tolerance)^2, and at least 32 batches.
         """
-        statistical = (n - 1) * (PLANNED_EFFICIENCY / self.tolerance) ** 2
+        statistical = inflation * (n - 1) * (PLANNED_EFFICIENCY / self.tolerance) ** 2
         return max(math.ceil(statistical), 32 * self._batch(n))
 
     def _batch(self, n: int) -> int:
@@ -251,21 +271,21 @@ class StochasticNewton:
             return self.batch_size
         return 2 ** min(20, max(10, round(math.log2(max(n, 2) / 4))))
 
-    def _budget(self, n: int) -> int:
+    def _budget(self, n: int, inflation: float) -> int:
         """Return the fitting draws allowed."""
-        return self.max_samples or 64 * self.planned_samples(n)
+        return self.max_samples or 64 * self.planned_samples(n, inflation)
 
-    def _exhausted(self, state: StochasticNewtonState, target: DiscreteMeasure) -> Status | None:
+    def _exhausted(self, state: StochasticNewtonState, n: int) -> Status | None:
         """Return which budget is spent, if one is."""
-        if state.samples >= self._budget(len(target)):
+        if state.samples + state.rows**2 > self._budget(n, state.inflation):
             return Status.SAMPLE_BUDGET
         if self.max_steps is not None and state.step >= self.max_steps:
             return Status.MAX_STEPS
         return None
 
-    def _terms(self) -> Terms:
-        """Return what a verdict needs to know of the solver."""
-        return Terms(self.tolerance, self.seed, self.memory_budget)
+    def _samplers(self, source: Source, target: DiscreteMeasure) -> Samplers:
+        """Prepare how draws are made."""
+        return Samplers(source, target, self.seed, self.sampling, self.memory_budget)
 
     def _starts(self, source: Source, target: DiscreteMeasure, given: Any) -> list[Tensor]:
         """Return candidate starting heights."""
@@ -281,47 +301,13 @@ class StochasticNewton:
             return [voronoi_heights(target)]
         return [gaussian_heights(source, target), voronoi_heights(target)]
 
-    def _draw(self, source: Source, target: DiscreteMeasure, start: int, n: int) -> Tensor:
-        """Return rows of the fitting stream, in the targets' dtype and on their device."""
-        points = target.points
-        return source.sample(
-            n,
-            seed=self.seed,
-            stream=Stream.FIT,
-            start=start,
-            dtype=points.dtype,
-            device=points.device,
-        )
-
-    def _scores(self, x: Tensor, target: DiscreteMeasure, heights: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the best two scores (one, where there is one target) and their cells."""
-        lowered = heights.to(target.points.dtype)
-        k = min(2, len(target))
-        return best_scores(x, target.points, lowered, k, memory_budget=self.memory_budget)
-
-    def _count(
-        self, state: StochasticNewtonState, source: Source, target: DiscreteMeasure, n: int
-    ) -> tuple[Tensor, int]:
-        """Count draws per cell and draws whose gap is below the width, added over all processes."""
-        counts = torch.zeros(len(target) + 2, dtype=torch.int64, device=target.points.device)
-        rank, world = process_rank()
-        rows = max(BLOCK_ROWS, min(CHUNK_ROWS, n // 8))  # the same cut whatever the process count
-        for start in range(rank * rows, n, world * rows):
-            x = self._draw(source, target, state.samples + start, min(rows, n - start))
-            scores, cells = self._scores(x, target, state.heights)
-            counts[:-2] += torch.bincount(cells[:, 0], minlength=len(target))
-            counts[-2] += ((scores[:, 0] - scores[:, -1]).double() < state.gap_width).sum()
-            counts[-1] += (~torch.isfinite(scores[:, 0])).sum()
-        add_over_processes(counts)
-        return counts[:-2], int(counts[-2]) if not int(counts[-1]) else -1
-
-    def _fit(
-        self, state: StochasticNewtonState, source: Source, target: DiscreteMeasure
-    ) -> StochasticNewtonState:
+    def _fit(self, state: StochasticNewtonState, sampler: Sampler) -> StochasticNewtonState:
         """One diagonal Newton step on fresh draws."""
-        n = min(self._batch(len(target)), self._budget(len(target)) - state.samples)
-        counts, close = self._count(state, source, target, n)
-        if close < 0:
+        target, unit = sampler.target, sampler.rows**2
+        left = self._budget(len(target), state.inflation) - state.samples
+        n = min(sampler.whole(self._batch(len(target))), left // unit * unit)
+        counts, close, squared, finite = sampler.tally(state.heights, state.row, n, state.gap_width)
+        if not finite:
             return replace(state, status=Status.NONFINITE)
         t = state.step + 1
         share = close / n
@@ -334,7 +320,6 @@ class StochasticNewton:
         heights = heights - heights.mean()
         weight = (t + 1) ** AVERAGE_EXPONENT * n
         total = state.average_weight + weight
-        squared = chi_square(counts, target.weights)[0]
         return replace(
             state,
             step=t,
@@ -343,6 +328,7 @@ class StochasticNewton:
             survey=None,  # it spoke of the former average
             average_weight=total,
             samples=state.samples + n,
+            row=state.row + n // sampler.rows,
             gap_width=self._next_width(state.gap_width, share, target),
             trace=trace,
             batch_samples=(*state.batch_samples, float(state.samples + n)),

@@ -28,11 +28,16 @@ class StochasticNewtonState:
     average_weight : float
         Sum of the weights in the average.
     step, samples, evaluated : int
-        Steps taken, fitting rows used, evaluation rows used.
+        Steps taken, fitting draws and evaluation draws made.
+    rows, row : int
+        Rows A of a block of A^2 crossed draws (one: independent draws), and the next unused row of
+        the fitting stream.
+    inflation : float
+        Factor v by which crossing inflates the variance of counts, as last measured.
     gap_width, trace : float
         Width delta of the gap count and the trace kappa of the Hessian.
     goal, stalls, last_evaluation : int
-        Fitting rows of the next verdict, verdicts without progress, rows of the last verdict.
+        Fitting draws of the next verdict, verdicts without progress, draws of the last verdict.
     status : Status or None
         Set once the solver has stopped.
     batch_samples, batch_rms, verdict_samples, verdict_rms : tuple of float
@@ -47,6 +52,9 @@ class StochasticNewtonState:
     step: int = 0
     samples: int = 0
     evaluated: int = 0
+    rows: int = 1
+    row: int = 0
+    inflation: float = 1.0
     gap_width: float = 1.0
     trace: float = 1.0
     goal: int = 0

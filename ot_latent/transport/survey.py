@@ -14,7 +14,10 @@ from torch import Tensor
 
 from ot_latent._random import BLOCK_ROWS, Stream
 from ot_latent.kernels.dispatch import best_scores
+from ot_latent.transport.chi_square import BlockCounts, chi_square
 from ot_latent.transport.potential import BrenierPotential
+from ot_latent.transport.processes import add_over_processes, process_rank
+from ot_latent.transport.product import ProductForm
 from ot_latent.transport.sources import Source
 
 CHUNK_ROWS = 8 * BLOCK_ROWS  # rows scored at a time; a multiple of the blocks of randomness
@@ -24,20 +27,29 @@ NORMAL_QUANTILE = 1.959963984540054  # of a two-sided 95 % interval
 
 @dataclass(frozen=True, eq=False)
 class CellSurvey:
-    """Integer sums over independent draws from the source, cell by cell.
+    """Integer sums over draws from the source, cell by cell.
+
+    Draws are independent, or come in independent blocks of one size (`survey_blocks`).
 
     Attributes
     ----------
     counts : Tensor of shape (N,), int64
         Draws that fell into each cell.
     sums : Tensor of shape (N, d), int64
-        Sum of their coordinates, times 2^24.
+        Sum of their coordinates, times 2^24; of the coordinates of `form` where there is one.
     square_sum : int
         Sum of |x|^2 / unit over all draws, times 2^24.
     cost_sums : tuple of int
-        Sums of c / unit and of (c / unit)^2 for the cost c = |x - T(x)|^2, times 2^24.
+        Sums of c / unit and of (c / unit)^2 for the cost c = |x - T(x)|^2, times 2^24; of blocks,
+        c is the mean of a block.
     unit : float
         A power of two above the squares that occur, so that integers do not overflow.
+    form : ProductForm or None
+        Coordinates in which the sums are; None for those of the source.
+    squares : Tensor of shape (N,), int64, or None
+        Sum over blocks of squared block counts; None for independent draws.
+    cells : Tensor of shape (blocks, draws of a block), int32, or None
+        Cell of every draw; None for independent draws.
     """
 
     counts: Tensor
@@ -45,6 +57,16 @@ class CellSurvey:
     square_sum: int
     cost_sums: tuple[int, int]
     unit: float
+    form: ProductForm | None = None
+    squares: Tensor | None = None
+    cells: Tensor | None = None
+
+    @property
+    def blocks(self) -> BlockCounts | None:
+        """Counts with what their dependence inside blocks asks for; None for independent draws."""
+        if self.squares is None or self.cells is None:
+            return None
+        return BlockCounts(self.counts, self.squares, self.cells)
 
     @property
     def draws(self) -> int:
@@ -64,10 +86,7 @@ class CellSurvey:
     def mean_square_error(self, weights: Tensor) -> tuple[float, float]:
         r"""Return an unbiased estimate of rms^2 and its standard error.
 
-        With counts c of n draws, :math:`\sum_j c_j (c_j - 1)/\nu_j / (n (n - 1)) - 1` is a
-        U-statistic of mean :math:`\sum_j (w_j - \nu_j)^2 / \nu_j`; its variance is Hoeffding's,
-        :math:`4 (n-2) \zeta_1 + 2 \zeta_2` over :math:`n (n-1)`, with both terms estimated from
-        the counts.
+        See `chi_square` for independent draws and `BlockCounts.chi_square` for blocks.
 
         Parameters
         ----------
@@ -81,7 +100,24 @@ class CellSurvey:
         standard_error : float
             Its standard error.
         """
-        return chi_square(self.counts, weights)
+        blocks = self.blocks
+        return blocks.chi_square(weights) if blocks else chi_square(self.counts, weights)
+
+    def inflation(self, weights: Tensor) -> float:
+        """Return the factor by which blocks inflate the variance of counts; 1 without blocks.
+
+        Parameters
+        ----------
+        weights : Tensor of shape (N,)
+            Target masses.
+
+        Returns
+        -------
+        float
+            v, see `BlockCounts.inflation`.
+        """
+        blocks = self.blocks
+        return blocks.inflation(weights) if blocks else 1.0
 
     def mass_error(self, weights: Tensor) -> tuple[float, tuple[float, float]]:
         """Return the rms cell error and its 95 % interval.
@@ -117,8 +153,12 @@ class CellSurvey:
             Centroids, in the dtype of `fallback`.
         """
         hit = self.counts > 0
+        return torch.where(hit[:, None], self._means().to(fallback), fallback)
+
+    def _means(self) -> Tensor:
+        """Return the mean of the draws of each cell; of no meaning where there are none."""
         means = self.sums.double() / FIXED_POINT / self.counts.clamp_min(1)[:, None]
-        return torch.where(hit[:, None], means.to(fallback), fallback)
+        return means if self.form is None else self.form.points(means)
 
     def within_scale(self) -> float:
         """Return the rms per coordinate of x - centroid inside the cells.
@@ -132,8 +172,7 @@ class CellSurvey:
             The scale; zero where every hit cell holds one draw.
         """
         hit = self.counts > 0
-        means_square = (self.sums[hit].double() / FIXED_POINT).square().sum(dim=1)
-        between = float((means_square / self.counts[hit]).sum())
+        between = float((self._means().square().sum(dim=1) * self.counts)[hit].sum())
         freedom = self.draws - int(hit.sum())
         if freedom <= 0:
             return 0.0
@@ -150,7 +189,7 @@ class CellSurvey:
         interval : tuple of float
             Its ends.
         """
-        n = max(self.draws, 1)
+        n = max(self.draws if self.cells is None else len(self.cells), 1)
         mean, second = (total / FIXED_POINT / n for total in self.cost_sums)
         half = NORMAL_QUANTILE * math.sqrt(max(0.0, second - mean**2) / n)
         return mean * self.unit, ((mean - half) * self.unit, (mean + half) * self.unit)
@@ -168,8 +207,11 @@ class CellSurvey:
         CellSurvey
             Sums added.
         """
+        mine, theirs = self.blocks, other.blocks
         return replace(
             self,
+            squares=mine.squares + theirs.squares if mine and theirs else None,
+            cells=torch.cat([mine.cells, theirs.cells]) if mine and theirs else None,
             counts=self.counts + other.counts,
             sums=self.sums + other.sums,
             square_sum=self.square_sum + other.square_sum,
@@ -178,43 +220,6 @@ class CellSurvey:
                 self.cost_sums[1] + other.cost_sums[1],
             ),
         )
-
-
-def chi_square(counts: Tensor, weights: Tensor) -> tuple[float, float]:
-    r"""Return the unbiased estimate of :math:`\sum_j (w_j-\nu_j)^2/\nu_j` and its standard error.
-
-    Parameters
-    ----------
-    counts : Tensor of shape (N,), int64
-        Independent draws per cell.
-    weights : Tensor of shape (N,), float64
-        Target masses.
-
-    Returns
-    -------
-    estimate : float
-        U-statistic; infinite below two draws.
-    standard_error : float
-        Square root of Hoeffding's variance, estimated from the counts.
-
-    Examples
-    --------
-    >>> chi_square(torch.tensor([50, 50]), torch.tensor([0.5, 0.5]).double())[0]  # doctest: +ELLIPSIS
-    -0.0101...
-    """
-    n = int(counts.sum())
-    if n < 3:
-        return math.inf, math.inf
-    c = counts.double()
-    pairs = c * (c - 1)
-    second = float((pairs / weights).sum()) / (n * (n - 1))
-    triples = pairs * (c - 2)
-    third = float((triples / weights.square()).sum()) / (n * (n - 1) * (n - 2))
-    square = float((pairs / weights.square()).sum()) / (n * (n - 1))
-    zeta1 = max(0.0, third - second**2)  # Var E[kernel | one draw]
-    zeta2 = max(0.0, square - second**2)  # Var kernel
-    variance = (4 * (n - 2) * zeta1 + 2 * zeta2) / (n * (n - 1))
-    return second - 1, math.sqrt(variance)
 
 
 def survey_cells(
@@ -259,7 +264,7 @@ def survey_cells(
     counts = torch.zeros(n, dtype=torch.int64, device=points.device)
     sums = torch.zeros(n, d, dtype=torch.int64, device=points.device)
     totals = torch.zeros(3, dtype=torch.int64, device=points.device)
-    unit = _square_unit(points, source)
+    unit = square_unit(points, source)
     rank, world = process_rank()
     for low in range(start + rank * CHUNK_ROWS, start + draws, world * CHUNK_ROWS):
         rows = min(CHUNK_ROWS, start + draws - low)
@@ -278,8 +283,21 @@ def survey_cells(
     return CellSurvey(counts, sums, square_sum, (cost_sum, cost_square), unit)
 
 
-def _square_unit(points: Tensor, source: Source) -> float:
-    """Return a power of two above typical |x|^2 and |x - y|^2."""
+def square_unit(points: Tensor, source: Source) -> float:
+    """Return a power of two above typical |x|^2 and |x - y|^2.
+
+    Parameters
+    ----------
+    points : Tensor of shape (N, d)
+        Targets.
+    source : Source
+        Source.
+
+    Returns
+    -------
+    float
+        The unit of squares in fixed point.
+    """
     second = float(source.covariance.trace() + source.mean.square().sum())
     largest = float(points.double().square().sum(dim=1).max())
     return 2.0 ** math.ceil(math.log2(4 * (second + largest)))
@@ -299,29 +317,3 @@ def fixed_point(values: Tensor) -> Tensor:
         Same shape, int64.
     """
     return (values.double() * FIXED_POINT).round().to(torch.int64)
-
-
-def process_rank() -> tuple[int, int]:
-    """Return (rank, number of processes); (0, 1) outside torch.distributed.
-
-    Returns
-    -------
-    tuple of int
-        Rank and world size.
-    """
-    distributed = torch.distributed
-    if distributed.is_available() and distributed.is_initialized():
-        return distributed.get_rank(), distributed.get_world_size()
-    return 0, 1
-
-
-def add_over_processes(tensor: Tensor) -> None:
-    """Add an integer tensor over all processes, in place; nothing happens in a single one.
-
-    Parameters
-    ----------
-    tensor : Tensor
-        Integer tensor of one shape on every process.
-    """
-    if process_rank()[1] > 1:
-        torch.distributed.all_reduce(tensor)

@@ -8,36 +8,24 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import NamedTuple
 
 from ot_latent.transport.measures import DiscreteMeasure
 from ot_latent.transport.potential import BrenierPotential
+from ot_latent.transport.sampling import Sampler
 from ot_latent.transport.solution import SemiDiscreteSolution, Status
-from ot_latent.transport.sources import Source
 from ot_latent.transport.stochastic_state import StochasticNewtonState
-from ot_latent.transport.survey import CellSurvey, survey_cells
+from ot_latent.transport.survey import CellSurvey
 
 SURVEY_PER_TARGET = 16  # draws per target behind a verdict, the centroids and the cost
+LEAST_BLOCKS = 24  # of crossed draws, behind a jackknife
 STALL_VERDICTS, STALL_RATIO = 3, 0.97  # so many verdicts in a row not 3 % below the best
 EMPTY_EXPECTATION = 50.0  # an empty cell that expects so many draws is no accident
 
 
-class Terms(NamedTuple):
-    """What a verdict needs to know of the solver."""
-
-    tolerance: float
-    """Wanted rms cell error."""
-    seed: int
-    """Seed of the evaluation's draws."""
-    memory_budget: int | str | None
-    """Bytes that a tile of scores may take."""
-
-
 def judge(
     state: StochasticNewtonState,
-    source: Source,
-    target: DiscreteMeasure,
-    terms: Terms,
+    sampler: Sampler,
+    tolerance: float,
     *,
     planned: int,
     exhausted: Status | None,
@@ -48,10 +36,10 @@ def judge(
     ----------
     state : StochasticNewtonState
         Its average is judged.
-    source, target : Source, DiscreteMeasure
-        The problem.
-    terms : Terms
-        Tolerance, seed and memory budget.
+    sampler : Sampler
+        Source, targets, and how draws are made.
+    tolerance : float
+        Wanted rms cell error.
     planned : int
         Fitting draws of the first verdict that counts; goals double up to it, then grow
         by what the error says is missing.
@@ -63,11 +51,12 @@ def judge(
     StochasticNewtonState
         With the verdict recorded.
     """
-    survey = _certain_survey(state, source, target, terms, final=exhausted is not None)
+    target = sampler.target
+    survey = _certain_survey(state, sampler, tolerance, final=exhausted is not None)
     error, (low, high) = survey.mass_error(target.weights)
-    if error <= terms.tolerance and high - low <= terms.tolerance / 2:
-        return replace(_recorded(state, survey, error, planned), status=Status.CONVERGED)
-    after = _recorded(state, survey, error, planned)
+    if error <= tolerance and high - low <= tolerance / 2:
+        return replace(_recorded(state, survey, target, error, planned), status=Status.CONVERGED)
+    after = _recorded(state, survey, target, error, planned)
     if exhausted is not None:
         status = Status.EMPTY_CELL if _starved(survey, target) else exhausted
         return replace(after, status=status)
@@ -75,12 +64,12 @@ def judge(
         return replace(after, status=Status.STALLED)
     if state.goal < planned:
         return replace(after, goal=min(2 * state.goal, planned))
-    needed = 1.1 * (error / terms.tolerance) ** 2  # the error falls like 1 / sqrt(draws)
+    needed = 1.1 * (error / tolerance) ** 2  # the error falls like 1 / sqrt(draws)
     return replace(after, goal=math.ceil(state.goal * min(2.0, max(1.1, needed))))
 
 
 def measured_solution(
-    state: StochasticNewtonState, source: Source, target: DiscreteMeasure, terms: Terms
+    state: StochasticNewtonState, sampler: Sampler, tolerance: float
 ) -> SemiDiscreteSolution:
     """Assemble what the last verdict measured; after a resumption its draws are repeated.
 
@@ -88,19 +77,20 @@ def measured_solution(
     ----------
     state : StochasticNewtonState
         A state whose status is set.
-    source, target : Source, DiscreteMeasure
-        The problem.
-    terms : Terms
-        Tolerance, seed and memory budget.
+    sampler : Sampler
+        Source, targets, and how draws are made.
+    tolerance : float
+        Wanted rms cell error.
 
     Returns
     -------
     SemiDiscreteSolution
         Potential, error with interval, centroids, cost, curves.
     """
-    draws = state.last_evaluation or SURVEY_PER_TARGET * len(target)
+    source, target = sampler.source, sampler.target
+    draws = state.last_evaluation or sampler.whole(SURVEY_PER_TARGET * len(target))
     start = state.evaluated - state.last_evaluation
-    survey = state.survey or _survey(state, source, target, terms, start, draws)
+    survey = state.survey or _survey(state, sampler, start, draws)
     error, interval = survey.mass_error(target.weights)
     cost, cost_interval = survey.cost()
     potential = averaged_potential(state, target)
@@ -108,13 +98,13 @@ def measured_solution(
         potential=potential,
         status=state.status or Status.INTERRUPTED,
         solver="StochasticNewton",
-        tolerance=terms.tolerance,
+        tolerance=tolerance,
         mass_error=error,
         mass_error_interval=interval,
         error_norm="rms",
         mass_residual=survey.masses() - target.weights,
         samples=state.samples,
-        effective_samples=float(state.samples),
+        effective_samples=state.samples / max(survey.inflation(target.weights), 1.0),
         evaluation_samples=state.evaluated or draws,
         steps=state.step,
         cost=cost,
@@ -145,50 +135,43 @@ def averaged_potential(state: StochasticNewtonState, target: DiscreteMeasure) ->
     return BrenierPotential(target.points, average.to(target.points.dtype))
 
 
-def _survey(
-    state: StochasticNewtonState,
-    source: Source,
-    target: DiscreteMeasure,
-    terms: Terms,
-    start: int,
-    draws: int,
-) -> CellSurvey:
-    """Survey the averaged heights on rows of the evaluation stream."""
-    potential = averaged_potential(state, target)
-    budget = terms.memory_budget
-    return survey_cells(
-        potential, source, draws, seed=terms.seed, start=start, memory_budget=budget
-    )
+def _survey(state: StochasticNewtonState, sampler: Sampler, start: int, draws: int) -> CellSurvey:
+    """Survey the averaged heights by draws of the evaluation stream, from the start-th on."""
+    potential = averaged_potential(state, sampler.target)
+    return sampler.survey(potential.heights, start // sampler.rows, draws)
 
 
 def _certain_survey(
-    state: StochasticNewtonState,
-    source: Source,
-    target: DiscreteMeasure,
-    terms: Terms,
-    *,
-    final: bool,
+    state: StochasticNewtonState, sampler: Sampler, tolerance: float, *, final: bool
 ) -> CellSurvey:
     """Double the draws until they exclude the tolerance or tell the error to a quarter of it."""
-    n = len(target)
-    draws = n + 100 * math.isqrt(n)
-    survey = _survey(state, source, target, terms, state.evaluated, draws)
-    # near rms = 0 and near rms = tolerance / 2 the interval is at its widest
-    enough = max(SURVEY_PER_TARGET * n, math.ceil((64 * math.sqrt(n) + 1000) / terms.tolerance**2))
+    n, weights = len(sampler.target), sampler.target.weights
+    least = LEAST_BLOCKS * sampler.rows**2 if sampler.rows > 1 else 0
+    draws = sampler.whole(max(n + 100 * math.isqrt(n), least))
+    survey = _survey(state, sampler, state.evaluated, draws)
+    # near rms = 0 and near rms = tolerance / 2 the interval is at its widest; there the jackknife
+    # over blocks overstates the variance up to twice
+    v = state.inflation * (math.sqrt(2) if sampler.rows > 1 else 1.0)
+    wanted = v * (64 * math.sqrt(n) + 1000) / tolerance**2
+    enough = max(SURVEY_PER_TARGET * n, math.ceil(wanted))
     while survey.draws < enough:
-        low, high = survey.mass_error(target.weights)[1]
-        excluded, certain = low > terms.tolerance, high - low <= terms.tolerance / 2
+        low, high = survey.mass_error(weights)[1]
+        excluded, certain = low > tolerance, high - low <= tolerance / 2
         if excluded and not final:
             break
         if (excluded or certain) and survey.draws >= SURVEY_PER_TARGET * n:
             break
         start, rest = state.evaluated + survey.draws, min(survey.draws, enough - survey.draws)
-        survey = survey.merged(_survey(state, source, target, terms, start, rest))
+        survey = survey.merged(_survey(state, sampler, start, sampler.whole(rest)))
     return survey
 
 
 def _recorded(
-    state: StochasticNewtonState, survey: CellSurvey, error: float, planned: int
+    state: StochasticNewtonState,
+    survey: CellSurvey,
+    target: DiscreteMeasure,
+    error: float,
+    planned: int,
 ) -> StochasticNewtonState:
     """Append a verdict to the curves; verdicts before the plan do not count as stalls."""
     best = min(state.verdict_rms, default=math.inf)
@@ -198,6 +181,7 @@ def _recorded(
         evaluated=state.evaluated + survey.draws,
         last_evaluation=survey.draws,
         survey=survey,
+        inflation=max(survey.inflation(target.weights), 1.0),
         stalls=state.stalls + 1 if stalled else 0,
         verdict_samples=(*state.verdict_samples, float(state.samples)),
         verdict_rms=(*state.verdict_rms, error),

@@ -55,8 +55,6 @@ def gaussian_heights(source: Source, target: DiscreteMeasure) -> Tensor:
     .. [1] Knott and Smith. "On the optimal mapping of distributions." J. Optim. Theory Appl.
        43(1), 1984.
     """
-    from ot.gaussian import bures_wasserstein_mapping
-
     weights = target.weights.cpu()
     points = target.points.detach().cpu().double()
     mean = weights @ points
@@ -64,7 +62,23 @@ def gaussian_heights(source: Source, target: DiscreteMeasure) -> Tensor:
     values, vectors = torch.linalg.eigh((centred.T * weights) @ centred)
     floor = EIGENVALUE_FLOOR * max(float(values.max()), torch.finfo(torch.float64).tiny)
     covariance = (vectors * values.clamp_min(floor)) @ vectors.T
-    bures, _ = bures_wasserstein_mapping(source.mean, mean, source.covariance, covariance)
-    solved = torch.linalg.solve(bures, centred.T).T  # (N, d)
+    solved = centred @ _inverse_bures(source.covariance, covariance)  # (N, d)
     heights = -0.5 * (solved * centred).sum(dim=1) - centred @ source.mean
     return heights.to(target.points.device)
+
+
+def _inverse_bures(source: Tensor, target: Tensor) -> Tensor:
+    """Return the inverse of the Bures map between two covariances.
+
+    It is the Bures map back, with source and target exchanged.
+    """
+    root = _power(target, 0.5)
+    inverse = _power(target, -0.5)
+    return inverse @ _power(root @ source @ root, 0.5) @ inverse
+
+
+def _power(matrix: Tensor, exponent: float) -> Tensor:
+    """Return a power of a symmetric positive definite matrix."""
+    values, vectors = torch.linalg.eigh(matrix)
+    tiny = torch.finfo(matrix.dtype).tiny
+    return (vectors * values.clamp_min(tiny) ** exponent) @ vectors.T

@@ -147,9 +147,14 @@ def test_good_heights_converge_without_a_step():
 def test_budgets_end_with_a_warning():
     target, source = mixture(200, 5), UniformBox.unit(5)
     with pytest.warns(ConvergenceWarning, match=r"SAMPLE_BUDGET .* raise max_samples"):
-        found = StochasticNewton(tolerance=0.01, max_samples=3000).solve(source, target)
+        found = StochasticNewton(tolerance=0.01, max_samples=3000, sampling="independent").solve(
+            source, target
+        )
     assert found.status is Status.SAMPLE_BUDGET
     assert found.samples == 3000
+    with pytest.warns(ConvergenceWarning, match=r"SAMPLE_BUDGET .* raise max_samples"):
+        found = StochasticNewton(tolerance=0.01, max_samples=3000).solve(source, target)
+    assert 3000 - found.state.rows**2 < found.samples <= 3000
     assert not found.converged
     with pytest.warns(ConvergenceWarning, match=r"MAX_STEPS .* raise max_steps"):
         found = StochasticNewton(tolerance=0.01, max_steps=4).solve(source, target)

@@ -1,0 +1,186 @@
+"""Factorised sampling: draws whose halves are combined, and the cells that they fall into.
+
+A rows of a product source, split in halves, are A^2 draws that cost one addition and one comparison
+per target, whatever the dimension. Their masses are unbiased; draws of one block share halves, so
+the variance of counts is inflated by a factor v that is measured.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ot_latent._random import BLOCK_ROWS, Stream
+from ot_latent.kernels.crossed_eager import cross_eager
+from ot_latent.transport.measures import DiscreteMeasure
+from ot_latent.transport.processes import add_over_processes, process_rank
+from ot_latent.transport.product import ProductForm
+from ot_latent.transport.sources import Source
+
+if TYPE_CHECKING:
+    from ot_latent.kernels.crossed import PackedTargets
+
+
+class Met(NamedTuple):
+    """The cells of blocks of draws, (blocks, A * A) each; first halves vary slowest."""
+
+    cells: Tensor
+    """Winners, int64."""
+    scores: Tensor
+    r"""Their scores :math:`\langle x, y_j - c\rangle + h_j`, c the mean of the targets; float64."""
+    gaps: Tensor
+    """Best minus second-best score, float32."""
+
+    @property
+    def draws(self) -> int:
+        """Number of draws."""
+        return self.cells.numel()
+
+
+@dataclass(frozen=True, eq=False)
+class Crossing:
+    r"""A product source and the targets, prepared for factorised sampling.
+
+    With x = m + M z and targets centred at their mean c, the winner of
+    :math:`\langle x, y_j\rangle + h_j` is that of :math:`\langle z, M^T(y_j - c)\rangle + h_j +
+    \langle m, y_j - c\rangle`; the kernel works on these in float32.
+
+    Parameters
+    ----------
+    source : Source
+        Has a product form.
+    target : DiscreteMeasure
+        The targets.
+    form : ProductForm
+        That of the source.
+    """
+
+    source: Source
+    target: DiscreteMeasure
+    form: ProductForm
+    centre: Tensor = field(init=False)
+    lift: Tensor = field(init=False)
+    halves: tuple[Tensor, Tensor] = field(init=False, repr=False)
+    packed: PackedTargets = field(init=False, repr=False)
+    _noise: dict[tuple[int, int, int], Tensor] = field(init=False, default_factory=dict)
+    _pool: ThreadPoolExecutor = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        """Pack the targets."""
+        from ot_latent.kernels.crossed import pack_targets
+
+        points = self.target.points.detach().cpu().double()
+        centre = self.target.weights.cpu() @ points
+        centred = points - centre
+        pulled, split = self.form.pulled(centred).float(), self.form.split
+        object.__setattr__(self, "centre", centre)
+        object.__setattr__(self, "lift", centred @ self.form.offset)
+        if self.target.points.device.type == "cpu":
+            object.__setattr__(self, "packed", pack_targets(pulled.numpy(), split))
+        else:
+            halves = pulled.to(self.target.points.device).tensor_split([split], dim=1)
+            object.__setattr__(self, "halves", halves)
+        object.__setattr__(self, "_pool", ThreadPoolExecutor(torch.get_num_threads()))
+
+    def rows(self, seed: int, stream: Stream, start: int, count: int) -> Tensor:
+        """Return coordinates z of rows of a stream of the source.
+
+        Parameters
+        ----------
+        seed : int
+            Seed.
+        stream : Stream
+            Which stream.
+        start, count : int
+            First row and how many.
+
+        Returns
+        -------
+        Tensor of shape (count, d), float32
+            Coordinates; a row is a function of (seed, stream, row).
+        """
+        first, last = start // BLOCK_ROWS, (start + count - 1) // BLOCK_ROWS
+        keys = [(seed, int(stream), block) for block in range(first, last + 1)]
+        held = {key: self._noise[key] for key in keys if key in self._noise}
+        for key in keys:
+            if key not in held:
+                held[key] = self._block(*key)
+        self._noise.clear()
+        self._noise[keys[-1]] = held[keys[-1]]  # the next rows begin in it
+        whole = torch.cat([held[key] for key in keys])
+        return whole[start - first * BLOCK_ROWS :][:count]
+
+    def meet(self, z: Tensor, rows: int, heights: Tensor) -> Met:
+        """Return the cells of all combinations of halves, block by block.
+
+        Under `torch.distributed` each process meets every world-th block and all receive all; the
+        result does not depend on the number of processes or threads.
+
+        Parameters
+        ----------
+        z : Tensor of shape (blocks * rows, d)
+            Coordinates.
+        rows : int
+            Rows of a block.
+        heights : Tensor of shape (N,), float64
+            Heights of the potential.
+
+        Returns
+        -------
+        Met
+            Cells, scores and gaps; scores that are no numbers stay at minus infinity.
+        """
+        split, blocks = self.form.split, z.reshape(-1, rows, z.shape[1])
+        device = self.target.points.device
+        rank, world = process_rank()
+        mine = torch.arange(rank, len(blocks), world)
+        u, v = blocks[mine, :, :split], blocks[mine, :, split:]
+        lifted = heights.cpu() + self.lift
+        top = lifted.max()  # taken out, so that float32 spends its digits on differences
+        lowered = (lifted - top).float()
+        meet = self._in_threads if device.type == "cpu" else self._on_device
+        return _gathered(meet(u, v, lowered), mine, len(blocks), float(top))
+
+    def _in_threads(self, u: Tensor, v: Tensor, heights: Tensor) -> list[Tensor]:
+        """Meet blocks in the compiled kernel, shared among threads."""
+        from ot_latent.kernels.crossed import cross_packed
+
+        def work(share: np.ndarray) -> list[np.ndarray]:
+            return list(
+                cross_packed(u[share].numpy(), v[share].numpy(), self.packed, heights.numpy())
+            )
+
+        threads = min(torch.get_num_threads(), max(len(u), 1))
+        shares = np.array_split(np.arange(len(u)), threads)
+        parts = [work(shares[0])] if threads == 1 else list(self._pool.map(work, shares))
+        return [torch.from_numpy(np.concatenate(arrays)) for arrays in zip(*parts, strict=True)]
+
+    def _on_device(self, u: Tensor, v: Tensor, heights: Tensor) -> list[Tensor]:
+        """Meet blocks by eager tensor operations, on the device of the targets."""
+        device = self.target.points.device
+        arrays = (array.to(device) for array in (u, v, *self.halves, heights))
+        return [tensor.cpu() for tensor in cross_eager(*arrays)]
+
+    def _block(self, seed: int, stream: int, block: int) -> Tensor:
+        """Return the coordinates of one block of randomness."""
+        x = self.source.sample(
+            BLOCK_ROWS, seed=seed, stream=Stream(stream), start=block * BLOCK_ROWS
+        )
+        return self.form.coordinates(x).float()
+
+
+def _gathered(part: list[Tensor], mine: Tensor, blocks: int, top: float) -> Met:
+    """Put this process's blocks where they belong and add those of the others."""
+    best, runner, cells = (tensor.flatten(1) for tensor in part)
+    fields = []
+    for tensor in (cells.long(), best.double() + top, best - runner):
+        whole = tensor.new_zeros(blocks, tensor.shape[1])
+        whole[mine] = tensor
+        add_over_processes(whole)
+        fields.append(whole)
+    return Met(*fields)

@@ -1,0 +1,35 @@
+"""What the processes of torchrun share: their rank and exact sums."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def process_rank() -> tuple[int, int]:
+    """Return (rank, number of processes); (0, 1) outside torch.distributed.
+
+    Returns
+    -------
+    tuple of int
+        Rank and world size.
+    """
+    distributed = torch.distributed
+    if distributed.is_available() and distributed.is_initialized():
+        return distributed.get_rank(), distributed.get_world_size()
+    return 0, 1
+
+
+def add_over_processes(tensor: Tensor) -> None:
+    """Add a tensor over all processes, in place; nothing happens in a single one.
+
+    The sum is exact, hence the same in whatever order, if the numbers are integers or if every
+    element is zero on all processes but one.
+
+    Parameters
+    ----------
+    tensor : Tensor
+        Tensor of one shape on every process.
+    """
+    if process_rank()[1] > 1:
+        torch.distributed.all_reduce(tensor)

@@ -1,0 +1,399 @@
+"""How the sampled solver draws: independently, or crossing the halves of a product source."""
+
+from __future__ import annotations
+
+import abc
+import math
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from ot_latent._random import BLOCK_ROWS, Stream
+from ot_latent.kernels.dispatch import best_scores
+from ot_latent.transport.block_survey import survey_blocks
+from ot_latent.transport.chi_square import BlockCounts, chi_square
+from ot_latent.transport.crossing import Crossing, Met
+from ot_latent.transport.measures import DiscreteMeasure
+from ot_latent.transport.potential import BrenierPotential
+from ot_latent.transport.processes import add_over_processes, process_rank
+from ot_latent.transport.product import product_form
+from ot_latent.transport.sources import Source
+from ot_latent.transport.survey import CHUNK_ROWS, CellSurvey, survey_cells
+
+ROWS = (8, 16, 32, 64, 128, 256)  # of a block
+TRIAL_ROWS, TRIAL_BLOCKS = 16, 32  # of the first draws, which measure v
+MOST_INFLATION = 2.0  # of the variance; beyond, crossed draws say little that is new
+FAR_OFF = 1e-3  # of the spread; rounding errors beyond it change winners
+PRODUCT_COST = 0.3  # of a multiplication and addition, over that of an addition and a maximum
+
+
+class Tally(NamedTuple):
+    """What a batch of draws says of the heights it was drawn for."""
+
+    counts: Tensor
+    """Draws per cell, shape (N,), int64."""
+    close: int
+    """Draws whose two best scores are closer than the width asked about."""
+    square: float
+    """Unbiased estimate of the squared rms cell error."""
+    finite: bool
+    """Whether every draw has a finite score."""
+
+
+class Look(NamedTuple):
+    """What the first draws say of starting heights."""
+
+    score: float
+    """Mean of the best scores, up to a number that does not depend on the heights."""
+    gaps: Tensor
+    """Best minus second-best score of every draw, float64."""
+    inflation: float
+    """Factor v by which crossing inflates the variance of counts."""
+
+
+@dataclass(frozen=True, eq=False)
+class Sampler(abc.ABC):
+    """Draws from a source, counted in the cells of a potential.
+
+    Parameters
+    ----------
+    source, target : Source, DiscreteMeasure
+        The problem.
+    seed : int
+        Seed of all draws.
+    rows : int
+        Draws that one row of the source's streams is good for; they come in blocks of its square.
+    """
+
+    source: Source
+    target: DiscreteMeasure
+    seed: int
+    rows: int
+
+    def whole(self, draws: float) -> int:
+        """Return the smallest number of draws in whole blocks that is not below a number.
+
+        Parameters
+        ----------
+        draws : float
+            Number of draws.
+
+        Returns
+        -------
+        int
+            Multiple of ``rows ** 2``, at least one.
+        """
+        return max(1, math.ceil(draws / self.rows**2)) * self.rows**2
+
+    @abc.abstractmethod
+    def look(self, heights: Tensor, draws: int) -> Look:
+        """Look at the first draws of the fitting stream.
+
+        Parameters
+        ----------
+        heights : Tensor of shape (N,), float64
+            Heights.
+        draws : int
+            How many, in whole blocks.
+
+        Returns
+        -------
+        Look
+            Scores and gaps.
+        """
+
+    @abc.abstractmethod
+    def tally(self, heights: Tensor, row: int, draws: int, width: float) -> Tally:
+        """Count the draws that begin at a row of the fitting stream.
+
+        Parameters
+        ----------
+        heights : Tensor of shape (N,), float64
+            Heights.
+        row, draws : int
+            First row, and how many draws, in whole blocks.
+        width : float
+            Gaps below it are counted.
+
+        Returns
+        -------
+        Tally
+            Counts.
+        """
+
+    @abc.abstractmethod
+    def survey(self, heights: Tensor, row: int, draws: int) -> CellSurvey:
+        """Survey the cells by draws that begin at a row of the evaluation stream.
+
+        Parameters
+        ----------
+        heights : Tensor of shape (N,)
+            Heights.
+        row, draws : int
+            First row, and how many draws, in whole blocks.
+
+        Returns
+        -------
+        CellSurvey
+            Integer sums.
+        """
+
+
+@dataclass(frozen=True, eq=False)
+class IndependentSampler(Sampler):
+    """Independent draws, each scored by an inner product with every target.
+
+    Parameters
+    ----------
+    source, target : Source, DiscreteMeasure
+        The problem.
+    seed : int
+        Seed.
+    memory_budget : int or str, optional
+        Working memory of the kernel.
+    """
+
+    rows: int = field(default=1, init=False)
+    memory_budget: int | str | None = None
+
+    def look(self, heights: Tensor, draws: int) -> Look:
+        """Look at independent draws."""
+        scores, _ = self._best_two(heights.to(self.target.points), 0, draws)
+        scores = scores.double()
+        return Look(float(scores[:, 0].mean()), scores[:, 0] - scores[:, -1], 1.0)
+
+    def tally(self, heights: Tensor, row: int, draws: int, width: float) -> Tally:
+        """Count draws; the processes take chunks in turn and add integers."""
+        target, lowered = self.target, heights.to(self.target.points)
+        numbers = torch.zeros(len(target) + 2, dtype=torch.int64, device=lowered.device)
+        rank, world = process_rank()
+        rows = max(BLOCK_ROWS, min(CHUNK_ROWS, draws // 8))  # one cut whatever the process count
+        for low in range(rank * rows, draws, world * rows):
+            scores, cells = self._best_two(lowered, row + low, min(rows, draws - low))
+            numbers[:-2] += torch.bincount(cells[:, 0], minlength=len(target))
+            numbers[-2] += ((scores[:, 0] - scores[:, -1]).double() < width).sum()
+            numbers[-1] += (~torch.isfinite(scores[:, 0])).sum()
+        add_over_processes(numbers)
+        close, lost = numbers[-2:].tolist()
+        counts = numbers[:-2]
+        return Tally(counts, close, chi_square(counts, target.weights)[0], lost == 0)
+
+    def _best_two(self, heights: Tensor, start: int, draws: int) -> tuple[Tensor, Tensor]:
+        """Return the best two scores (one, where there is one target) of rows, and their cells."""
+        points = self.target.points
+        x = self.source.sample(
+            draws,
+            seed=self.seed,
+            stream=Stream.FIT,
+            start=start,
+            dtype=points.dtype,
+            device=points.device,
+        )
+        k = min(2, len(points))
+        return best_scores(x, points, heights, k, memory_budget=self.memory_budget)
+
+    def survey(self, heights: Tensor, row: int, draws: int) -> CellSurvey:
+        """Survey by independent draws."""
+        return survey_cells(
+            BrenierPotential(self.target.points, heights),
+            self.source,
+            draws,
+            seed=self.seed,
+            start=row,
+            memory_budget=self.memory_budget,
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class CrossedSampler(Sampler):
+    """Factorised sampling: in a block of A rows every first half meets every second half.
+
+    Parameters
+    ----------
+    source, target : Source, DiscreteMeasure
+        The problem.
+    seed : int
+        Seed.
+    rows : int
+        Rows A of a block of A^2 draws.
+    crossing : Crossing
+        Source and targets, prepared.
+    """
+
+    crossing: Crossing
+
+    def look(self, heights: Tensor, draws: int) -> Look:
+        """Look at blocks of draws."""
+        met = self._meet(heights, 0, draws)
+        blocks = self._counted(met)
+        v = blocks.inflation(self.target.weights.cpu())
+        return Look(float(met.scores.mean()), met.gaps.double().flatten(), v)
+
+    def tally(self, heights: Tensor, row: int, draws: int, width: float) -> Tally:
+        """Count blocks of draws."""
+        met = self._meet(heights, row, draws)
+        blocks, weights = self._counted(met), self.target.weights
+        return Tally(
+            counts=blocks.counts.to(weights.device),
+            close=int((met.gaps < width).sum()),
+            square=blocks.estimate(weights.cpu()),
+            finite=bool(torch.isfinite(met.scores).all()),
+        )
+
+    def survey(self, heights: Tensor, row: int, draws: int) -> CellSurvey:
+        """Survey by blocks of draws."""
+        blocks = draws // self.rows**2
+        return survey_blocks(self.crossing, heights, blocks, self.rows, seed=self.seed, start=row)
+
+    def _meet(self, heights: Tensor, row: int, draws: int) -> Met:
+        """Return the cells of draws of the fitting stream."""
+        z = self.crossing.rows(self.seed, Stream.FIT, row, draws // self.rows)
+        return self.crossing.meet(z, self.rows, heights)
+
+    def _counted(self, met: Met) -> BlockCounts:
+        """Count the draws of blocks."""
+        from ot_latent.kernels.tally import tally_blocks
+
+        counts, squares = torch.zeros(2, len(self.target), dtype=torch.int64)
+        cells = met.cells.cpu()
+        tally_blocks(cells.numpy(), counts.numpy(), squares.numpy())
+        return BlockCounts(counts, squares, cells)
+
+
+def best_rows(inflation: float, rows: int, dim: int, draws: int) -> int:
+    """Choose the rows of a block so that a unit of information costs least.
+
+    Parameters
+    ----------
+    inflation : float
+        Factor v measured with blocks of some rows; :math:`v - 1` grows like the rows minus one.
+    rows : int
+        Those rows.
+    dim : int
+        Dimension d.
+    draws : int
+        Draws of a step, which holds at least two blocks.
+
+    Returns
+    -------
+    int
+        Rows A; one (independent draws) where already the smallest block has v above two.
+
+    Examples
+    --------
+    >>> best_rows(1.3, 16, 64, 16_384), best_rows(3.0, 8, 4, 16_384)
+    (32, 1)
+    """
+    agreement = max(inflation - 1, 0.0) / (rows - 1)
+    costs = {}
+    for a in ROWS:
+        v = 1 + (a - 1) * agreement
+        if v <= MOST_INFLATION and (2 * a * a <= draws or a == ROWS[0]):
+            costs[a] = v * (1 + PRODUCT_COST * dim / a)
+    return min(costs, key=costs.__getitem__) if costs else 1
+
+
+class Samplers:
+    """The samplers of one problem; what is prepared for crossing is prepared once.
+
+    Parameters
+    ----------
+    source, target : Source, DiscreteMeasure
+        The problem.
+    seed : int
+        Seed.
+    kind : {"auto", "crossed", "independent"}
+        Which draws may be made.
+    memory_budget : int or str, optional
+        Working memory of the kernel for independent draws.
+
+    Raises
+    ------
+    ValueError
+        If draws must be crossed and the source is no product.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        target: DiscreteMeasure,
+        seed: int,
+        kind: str,
+        memory_budget: int | str | None,
+    ) -> None:
+        """Cut the source in halves where it is a product."""
+        self.source, self.target, self.seed = source, target, seed
+        self.kind, self.memory_budget = kind, memory_budget
+        self._crossing: Crossing | None = None
+        form = None
+        if kind == "crossed" or (kind == "auto" and len(target) > 1 and not _far_off(target)):
+            form = product_form(source, target.covariance())
+        if form is None and kind == "crossed":
+            raise ValueError(
+                f"source must be a UniformBox or a Gaussian in two or more dimensions for crossed "
+                f"draws, got {source}; choose sampling='auto'."
+            )
+        if form is not None:
+            self._crossing = Crossing(source, target, form)
+
+    def trial(self) -> Sampler:
+        """Return the sampler of the first draws.
+
+        Returns
+        -------
+        Sampler
+            Small crossed blocks where that is possible.
+        """
+        return self.of(TRIAL_ROWS if self._crossing else 1)
+
+    def of(self, rows: int) -> Sampler:
+        """Return the sampler of blocks of some rows.
+
+        Parameters
+        ----------
+        rows : int
+            Rows A; one for independent draws.
+
+        Returns
+        -------
+        Sampler
+            The sampler.
+        """
+        if rows > 1 and self._crossing:
+            return CrossedSampler(self.source, self.target, self.seed, rows, self._crossing)
+        return IndependentSampler(
+            self.source, self.target, self.seed, memory_budget=self.memory_budget
+        )
+
+    def chosen_rows(self, inflation: float, draws: int) -> int:
+        """Choose the rows of the blocks after the trial.
+
+        Parameters
+        ----------
+        inflation : float
+            Factor v of the trial.
+        draws : int
+            Draws of a step.
+
+        Returns
+        -------
+        int
+            Rows A.
+        """
+        if self._crossing is None:
+            return 1
+        rows = best_rows(inflation, TRIAL_ROWS, self.target.dim, draws)
+        return max(rows, ROWS[0]) if self.kind == "crossed" else rows
+
+
+def _far_off(target: DiscreteMeasure) -> bool:
+    """Whether the targets lie so far from the origin that their dtype rounds what tells them apart.
+
+    Crossed scores are centred and would not see what every other use of the potential suffers from.
+    """
+    spread = float(target.covariance().trace()) ** 0.5
+    return (
+        FAR_OFF * spread < float(target.points.abs().max()) * torch.finfo(target.points.dtype).eps
+    )

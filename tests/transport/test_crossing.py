@@ -1,0 +1,193 @@
+"""Crossed draws: the same cells as independent ones, with the right error and at less cost."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from ot_latent._random import Stream
+from ot_latent.kernels.dispatch import best_scores
+from ot_latent.transport.block_survey import survey_blocks
+from ot_latent.transport.chi_square import BlockCounts, chi_square
+from ot_latent.transport.crossing import Crossing
+from ot_latent.transport.measures import DiscreteMeasure
+from ot_latent.transport.potential import BrenierPotential
+from ot_latent.transport.product import product_form
+from ot_latent.transport.sampling import CrossedSampler, Samplers, best_rows
+from ot_latent.transport.sources import Gaussian, UniformBall, UniformBox
+from ot_latent.transport.stochastic import StochasticNewton
+from ot_latent.transport.survey import survey_cells
+
+SKEWED = torch.tensor([[1.0, 0.6, 0.1], [0.6, 2.0, 0.3], [0.1, 0.3, 0.5]])
+SOURCES = {
+    "box": UniformBox(torch.tensor([-1.0, 2.0, 0.0]), torch.tensor([0.5, 3.0, 4.0])),
+    "standard": Gaussian.standard(3),
+    "gaussian": Gaussian([1.0, -2.0, 0.5], SKEWED),
+}
+
+
+def cloud(n, d, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    return torch.rand(n, d, generator=generator) ** 2
+
+
+def crossing_of(source, target):
+    return Crossing(source, target, product_form(source, target.covariance()))
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_coordinates_go_back_and_halves_are_independent(name):
+    source = SOURCES[name]
+    form = product_form(source, DiscreteMeasure.uniform(cloud(50, 3)).covariance())
+    x = source.sample(100_000, seed=0)
+    z = form.coordinates(x)
+    torch.testing.assert_close(form.points(z), x)
+    y = cloud(5, 3).double()
+    torch.testing.assert_close(z @ form.pulled(y).T, (x - source.mean) @ y.T)
+    correlation = torch.corrcoef(z.T)[: form.split, form.split :]
+    assert correlation.abs().max() < 5 / math.sqrt(len(z))
+
+
+def test_halves_share_the_spread_of_the_targets():
+    widths = torch.tensor([8.0, 4.0, 4.0, 1.0, 1.0, 0.5, 0.2, 0.1])
+    target = DiscreteMeasure.uniform(cloud(4000, 8) * widths)
+    for source in (UniformBox.unit(8), Gaussian.standard(8)):
+        form = product_form(source, target.covariance())
+        spread = form.pulled(target.points.double()).var(dim=0)
+        first, second = spread[: form.split].sum(), spread[form.split :].sum()
+        ratio = float(first / second)
+        assert ratio == pytest.approx(1, abs=0.05) or isinstance(source, UniformBox)
+        assert 0.3 < ratio < 3
+
+
+def test_no_product_no_form():
+    covariance = torch.eye(1, dtype=torch.float64)
+    assert product_form(UniformBox.unit(1), covariance) is None
+    assert product_form(UniformBall(2), torch.eye(2).double()) is None
+    target = DiscreteMeasure.uniform(cloud(20, 2))
+    with pytest.raises(ValueError, match="must be a UniformBox or a Gaussian .* sampling='auto'"):
+        StochasticNewton(sampling="crossed").solve(UniformBall(2), target)
+    with pytest.raises(ValueError, match="sampling must be one of auto, crossed, independent"):
+        StochasticNewton(sampling="quasi")
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_crossed_draws_fall_into_the_cells_of_the_potential(name):
+    source, target = SOURCES[name], DiscreteMeasure.uniform(cloud(300, 3).double())
+    heights = -0.5 * target.points.square().sum(dim=1)
+    crossing = crossing_of(source, target)
+    z, rows, split = crossing.rows(3, Stream.FIT, 1000, 48), 16, crossing.form.split
+    met = crossing.meet(z, rows, heights)
+    for block in range(3):
+        part = z[block * rows : (block + 1) * rows].double()
+        u = part[:, :split].repeat_interleave(rows, dim=0)
+        x = crossing.form.points(torch.cat([u, part[:, split:].repeat(rows, 1)], dim=1))
+        scores, cells = best_scores(x, target.points, heights, 2)
+        same = cells[:, 0] == met.cells[block]
+        gaps = scores[:, 0] - scores[:, 1]
+        assert gaps[~same].max() < 1e-5 if not same.all() else True
+        centred = scores[:, 0] - x @ crossing.centre
+        torch.testing.assert_close(met.scores[block], centred, atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(met.gaps[block].double(), gaps, atol=1e-5, rtol=1e-5)
+
+
+def test_rows_do_not_depend_on_the_request():
+    crossing = crossing_of(UniformBox.unit(4), DiscreteMeasure.uniform(cloud(30, 4)))
+    whole = crossing.rows(0, Stream.FIT, 0, 3000)
+    for start, count in ((0, 7), (1020, 9), (500, 2000), (2040, 16)):
+        part = crossing.rows(0, Stream.FIT, start, count)
+        assert torch.equal(part, whole[start : start + count])
+
+
+def test_masses_are_unbiased_and_intervals_cover():
+    source, target = UniformBox.unit(5), DiscreteMeasure.uniform(cloud(60, 5))
+    crossing = crossing_of(source, target)
+    heights = -0.5 * target.points.double().square().sum(dim=1)
+    potential = BrenierPotential(target.points, heights)
+    truth = survey_cells(potential, source, 400_000, seed=99)
+    square = truth.mean_square_error(target.weights)[0]
+    surveys = [survey_blocks(crossing, heights, 30, 8, seed=s) for s in range(300)]
+    found = [s.mean_square_error(target.weights) for s in surveys]
+    estimates, errors = torch.tensor(found).double().T
+    deviation = float(estimates.std()) / math.sqrt(len(surveys))
+    assert abs(float(estimates.mean()) - square) < 4 * deviation
+    inside = ((estimates - square).abs() < 1.96 * errors).double().mean()
+    assert inside > 0.9
+    masses = torch.stack([s.masses() for s in surveys])
+    score = (masses.mean(dim=0) - truth.masses()) / (masses.std(dim=0) / math.sqrt(len(surveys)))
+    assert score.abs().max() < 5
+    # the naive estimate, which takes dependent draws for independent ones, is biased
+    naive = np.mean([chi_square(s.counts, target.weights)[0] for s in surveys])
+    assert naive > square + 4 * deviation
+
+
+def test_survey_of_blocks_agrees_with_independent_draws():
+    source, target = SOURCES["gaussian"], DiscreteMeasure.uniform(cloud(40, 3))
+    heights = -0.5 * target.points.double().square().sum(dim=1)
+    crossed = survey_blocks(crossing_of(source, target), heights, 4000, 8, seed=1)
+    plain = survey_cells(BrenierPotential(target.points, heights), source, 400_000, seed=2)
+    (cost, (low, high)), (other, _) = crossed.cost(), plain.cost()
+    assert low - (high - low) < other < high + (high - low)
+    assert crossed.within_scale() == pytest.approx(plain.within_scale(), rel=0.02)
+    often = plain.counts > 2000
+    fallback = target.points.double()
+    torch.testing.assert_close(
+        crossed.centroids(fallback)[often], plain.centroids(fallback)[often], atol=0.15, rtol=0
+    )
+    assert cost > 0
+
+
+def test_inflation_is_one_for_independent_blocks_and_measured_for_crossed_ones():
+    rng = np.random.default_rng(0)
+    weights = torch.full((50,), 0.02, dtype=torch.float64)
+    cells = torch.from_numpy(rng.integers(0, 50, (400, 64)))
+    single = torch.stack([torch.bincount(block, minlength=50) for block in cells])
+    independent = BlockCounts(single.sum(0), single.square().sum(0), cells)
+    assert independent.inflation(weights) == pytest.approx(1, abs=0.03)
+    assert independent.chi_square(weights)[0] == pytest.approx(
+        chi_square(single.sum(0), weights)[0], abs=2e-3
+    )
+    few = BlockCounts(single[:2].sum(0), single[:2].square().sum(0), cells[:2])
+    assert few.inflation(weights) == 1.0
+    assert few.chi_square(weights) == (math.inf, math.inf)
+    assert BlockCounts(single[0], single[0].square(), cells[:1]).estimate(weights) == math.inf
+    target = DiscreteMeasure.uniform(cloud(500, 8))
+    solved = StochasticNewton(tolerance=0.2).solve(UniformBox.unit(8), target)
+    v = {}
+    for rows in (8, 16, 32):
+        crossing = crossing_of(UniformBox.unit(8), target)
+        survey = survey_blocks(crossing, solved.potential.heights, 300, rows, seed=5)
+        v[rows] = survey.inflation(target.weights)
+    assert 1 < v[8] < v[16] < v[32]
+    assert (v[32] - 1) / (v[8] - 1) == pytest.approx(31 / 7, rel=0.25)  # linear in the rows
+
+
+def test_crossed_and_independent_draws_reach_the_same_heights():
+    source, target = UniformBox.unit(6), DiscreteMeasure.uniform(cloud(200, 6))
+    found = {
+        kind: StochasticNewton(tolerance=0.05, sampling=kind).solve(source, target)
+        for kind in ("crossed", "independent")
+    }
+    for solution in found.values():
+        assert solution.converged
+        fresh = survey_cells(solution.potential, source, 300_000, seed=77)
+        low, high = solution.mass_error_interval
+        assert low - 0.02 < fresh.mass_error(target.weights)[0] < high + 0.02
+    crossed = found["crossed"]
+    assert crossed.effective_samples < crossed.samples
+    assert found["independent"].effective_samples == found["independent"].samples
+    apart = crossed.potential.heights - found["independent"].potential.heights
+    assert float(apart.std()) < 0.02 * float(crossed.potential.heights.std())
+
+
+def test_blocks_are_as_large_as_pays():
+    assert best_rows(1.0, 16, 4000, 10**6) == 256
+    assert best_rows(1.9, 16, 8, 10**6) == 8
+    assert best_rows(4.0, 16, 8, 10**6) == 1  # crossed draws say too little
+    assert best_rows(1.1, 16, 64, 1024) <= 16  # a step holds at least two blocks
+    samplers = Samplers(UniformBox.unit(6), DiscreteMeasure.uniform(cloud(90, 6)), 0, "auto", None)
+    assert isinstance(samplers.trial(), CrossedSampler)
+    assert samplers.of(1).rows == 1
