@@ -19,7 +19,7 @@ DRAWING = ROOT.parent / "docs" / "architecture.md"
 FLOORS = [
     {"_lazy", "_validation", "_random", "config", "kernels.product_max"},
     {"_files", "datasets", "kernels.fused", "kernels.lifted_tree", "kernels.cell_graph", "kernels.site_tree", "kernels.tiled"}
-    | {"kernels.buckets", "kernels.graph_cg", "kernels.crossed_eager", "kernels.simd", "kernels.tally"}
+    | {"kernels.aggregation", "kernels.buckets", "kernels.graph_cg", "kernels.crossed_eager", "kernels.simd", "kernels.tally"}
     | {"kernels.polygons", "kernels.polyhedra"}
     | {"latent.accelerator", "latent.layers"}
     | {"transport.hull", "transport.measures", "transport.processes", "transport.sources"},

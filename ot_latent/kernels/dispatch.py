@@ -11,7 +11,7 @@ import re
 import torch
 from torch import Tensor
 
-from ot_latent.kernels import fused
+from ot_latent.kernels import fused, lifted_tree
 from ot_latent.kernels.tiled import GROUP, TileShape, best_k_tiled
 
 COMPILED_WORK = 2 * 10**8  # multiply-adds; fewer take less time than loading compiled code
@@ -63,9 +63,13 @@ def best_scores(
     (tensor([[2., 2.]]), tensor([[1, 2]]))
     """
     _check(x, points, heights, k)
-    found = _best_fused(x, points, heights, k, memory_budget)
-    if found is not None:
-        return found
+    if _worth_compiling(x, points, k):
+        budget = None if memory_budget is None else parse_bytes(memory_budget)
+        found = _best_by_tree(x, points, heights, k, budget)
+        if found is None:
+            found = _best_fused(x, points, heights, k, budget)
+        if found is not None:
+            return found
     shape = tile_shape(len(points), points.shape[1], k, x, memory_budget)
     return best_k_tiled(x, points, heights, k, shape)
 
@@ -112,21 +116,49 @@ def nearest(
     return distances, indices
 
 
-def _best_fused(
-    x: Tensor, points: Tensor, heights: Tensor, k: int, memory_budget: int | str | None
-) -> tuple[Tensor, Tensor] | None:
-    """Return what the compiled loops find, or None where they do not apply or do not pay.
+def _worth_compiling(x: Tensor, points: Tensor, k: int) -> bool:
+    """Whether the request is large enough for compiled code and of a kind that it knows.
 
-    The choice depends on shapes and kinds alone, never on what is already compiled: equal
-    requests are answered by equal arithmetic.
+    The choice depends on shapes and kinds alone, never on what is already compiled, and both
+    compiled ways give the same bits: equal requests are answered by equal arithmetic.
     """
-    m, n, dim = len(x), len(points), points.shape[1]
-    fits = x.device.type == "cpu" and x.dtype in (torch.float32, torch.float64) and k <= fused.MOST
-    if not fits or m < COMPILED_ROWS or m * n * dim < COMPILED_WORK or not fused.available():
+    known = x.device.type == "cpu" and x.dtype in (torch.float32, torch.float64)
+    large = len(x) >= COMPILED_ROWS and len(x) * points.numel() >= COMPILED_WORK
+    return known and large and fused.available()
+
+
+def _best_fused(
+    x: Tensor, points: Tensor, heights: Tensor, k: int, budget: int | None
+) -> tuple[Tensor, Tensor] | None:
+    """Return what the compiled comparison with all targets finds, or None where it cannot."""
+    if k > fused.MOST:
         return None
-    budget = None if memory_budget is None else parse_bytes(memory_budget)
-    chunk = fused.chunk_shape(m, n, dim, k, x.element_size(), budget)
+    chunk = fused.chunk_shape(len(x), len(points), points.shape[1], k, x.element_size(), budget)
     return None if chunk is None else fused.best_k_fused(x, points, heights, k, chunk)
+
+
+def _best_by_tree(
+    x: Tensor, points: Tensor, heights: Tensor, k: int, budget: int | None
+) -> tuple[Tensor, Tensor] | None:
+    """Return what a tree finds, rows that it leaves open compared with all targets, or None."""
+    m, (n, dim) = len(x), points.shape
+    few = k <= fused.MOST
+    small = budget is not None and lifted_tree.needed_bytes(n, dim, k) > budget
+    if small or not lifted_tree.pays(m, n, dim, k, few) or not bool(torch.isfinite(x).all()):
+        return None
+    tree = lifted_tree.LiftedTree(points, heights)
+    found = tree.best(x, k, lifted_tree.comparing(n, dim, few)) if tree.suits else None
+    if found is None:
+        return None
+    values, indices, certain = found
+    left = torch.nonzero(~certain)[:, 0]
+    if len(left):
+        again = _best_fused(x[left], points, heights, k, budget)
+        if again is None:
+            shape = tile_shape(n, dim, k, x, budget)
+            again = best_k_tiled(x[left], points, heights, k, shape)
+        values[left], indices[left] = again
+    return values, indices
 
 
 def tile_shape(

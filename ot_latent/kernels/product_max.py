@@ -264,3 +264,44 @@ def _first_of(best, place, taken):
             if here != taken and (target < 0 or better):
                 top, target = best[held, lane], here
     return top, target
+
+
+@nb.njit(cache=True, nogil=True, fastmath={"contract"})
+def _score(x, y, height):
+    """Return one score by the arithmetic of the blocks, bit for bit."""
+    total = height - height
+    for i in range(len(x)):
+        total += x[i] * y[i]
+    return total + height
+
+
+@nb.njit(cache=True, nogil=True)
+def rescore(x, points, heights, candidates, ceilings, values, indices):
+    """Choose the best k of a few candidates of each row; tell which rows are certain.
+
+    Shapes: candidates (m, q), ceilings (m,), values and indices (m, k) with k <= q. A row is
+    certain if its k-th best score lies above its ceiling, which no other target's score exceeds.
+    """
+    m, k = values.shape
+    certain = np.empty(m, np.bool_)
+    for i in range(m):
+        held = 0
+        for j in candidates[i]:
+            score = _score(x[i], points[j], heights[j])
+            held = _insert(values[i], indices[i], held, score, j)
+        certain[i] = held == k and values[i, k - 1] > ceilings[i]
+    return certain
+
+
+@nb.njit(cache=True, nogil=True)
+def _insert(values, indices, held, score, j):
+    """Put a score into a falling list, equal ones by index; return how many it holds."""
+    at = held
+    while at > 0 and (values[at - 1] < score or (values[at - 1] == score and indices[at - 1] > j)):
+        at -= 1
+    if at == len(values):
+        return held
+    for place in range(min(held, len(values) - 1), at, -1):
+        values[place], indices[place] = values[place - 1], indices[place - 1]
+    values[at], indices[at] = score, j
+    return min(held + 1, len(values))
