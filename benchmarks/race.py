@@ -130,6 +130,7 @@ class Watch:
         self.goal, self.ratio, self.limit_s = goal, ratio, limit_s
         self.next_s = min(first_s, limit_s)
         self.paused_cpu = self.paused_wall = 0.0
+        self.verdict_s = 0.0  # of the CPU seconds: what the solver spent on judging itself
         self.made = time.perf_counter()
         self.began_cpu = self.began_wall = 0.0
 
@@ -167,6 +168,7 @@ class Watch:
         if finite:
             judged = self.verdict(found)
             said = {"cpu_s": _rounded(cpu), "wall_s": _rounded(wall), "samples": samples}
+            said["fit_s"] = _rounded(cpu - self.verdict_s)
             said |= {name: _rounded(value) for name, value in judged._asdict().items()}
             self.row.checkpoints.append(said | {"load": round(os.getloadavg()[0], 2)})
         else:

@@ -20,7 +20,7 @@ from ot_latent.transport.measures import DiscreteMeasure
 from ot_latent.transport.sources import Gaussian, Source, UniformBox
 
 TUNING_N = 1_000
-KINDS = ("mixture", "codes", "pixels", "power")
+KINDS = ("mixture", "codes", "pixels", "power", "contrast")
 NAMES = (
     "mixture-1000-10",
     "mixture-10000-32",
@@ -29,6 +29,7 @@ NAMES = (
     "codes-60000-32",
     "pixels-60000-784",
     "power-50000-3072",
+    "contrast-50000-3072",
 )
 LEVELS = (0.5, 0.2, 0.1)
 LARGE = 60_000  # from here on a peer is stopped at ten times our time to 0.2
@@ -64,7 +65,7 @@ class SampledProblem:
         """The rms at which a run ends."""
         if self.n >= MILLION:
             return 0.5
-        return 0.2 if self.kind in ("pixels", "power") else 0.1
+        return 0.1 if self.kind in ("mixture", "codes") else 0.2
 
     @property
     def levels(self) -> tuple[float, ...]:
@@ -104,7 +105,12 @@ class SampledProblem:
         """Equal masses at float32 points."""
         if self.kind == "mixture":
             return Problem(self.n, self.dim).target
-        points = {"codes": self._codes, "pixels": self._pixels, "power": self._power}[self.kind]()
+        points = {
+            "codes": self._codes,
+            "pixels": self._pixels,
+            "power": lambda: power_law(self.n, self.dim),
+            "contrast": lambda: power_law(self.n, self.dim, CONTRAST),
+        }[self.kind]()
         if len(points) < self.n or points.shape[1] != self.dim:
             raise ValueError(f"{self.name} must come from more rows, got {points.shape}.")
         order = np.random.default_rng(SEED).permutation(len(points))[: self.n]
@@ -123,23 +129,19 @@ class SampledProblem:
         flat = images.reshape(len(images), -1).astype(np.float32)
         return flat * (2 / 255 if flat.max() > 1 else 2) - 1
 
-    def _power(self) -> np.ndarray:
-        """Rows s C^T (sqrt(l_k) z_k)_k: see `power_law`."""
-        return power_law(self.n, self.dim)
 
+def power_law(n: int, dim: int, contrast: float = 0.0) -> np.ndarray:
+    """Return points whose covariance has eigenvalues proportional to 1/k.
 
-def power_law(n: int, dim: int) -> np.ndarray:
-    """Return points whose covariance has eigenvalues proportional to 1/k, and varying contrast.
-
-    Row i is s_i C^T (sqrt(l_1) z_i1, ..., sqrt(l_d) z_id): z standard normal, l_k proportional to 1/k
-    with mean 1/4 (power like 1/f^2 in the plane), C the orthonormal discrete cosine transform of
-    length d, s_i = exp(0.3 g_i) with g standard normal. Drawn with numpy's generator 7, first z,
-    then g, in float32.
+    Row i is C^T (sqrt(l_1) z_i1, ..., sqrt(l_d) z_id): z standard normal, l_k proportional to 1/k with
+    mean 1/4 (power like 1/f^2 in the plane), C the orthonormal discrete cosine transform of length
+    d. With a contrast, row i is multiplied by exp(contrast g_i), g standard normal, as pictures differ
+    in contrast. Drawn with numpy's generator 7, first z, then g, in float32.
     """
     rng = np.random.default_rng(SEED)
     variance = 1 / np.arange(1, dim + 1)
     variance *= 0.25 * dim / variance.sum()
     points = rng.standard_normal((n, dim), dtype=np.float32)
     points *= np.sqrt(variance).astype(np.float32)
-    contrast = np.exp(CONTRAST * rng.standard_normal((n, 1), dtype=np.float32))
-    return idct(points, axis=1, norm="ortho", overwrite_x=True) * contrast
+    scale = np.exp(np.float32(contrast) * rng.standard_normal((n, 1), dtype=np.float32))
+    return idct(points, axis=1, norm="ortho", overwrite_x=True) * scale

@@ -91,12 +91,20 @@ def test_pixels_lie_between_minus_one_and_one(data_dir):
     assert (float(points.min()), float(points.max())) == (-1.0, 1.0)
 
 
-def test_the_power_law_has_its_spectrum():
-    points = power_law(4000, 64)
+@pytest.mark.parametrize("contrast", [0.0, 0.3])
+def test_the_power_law_has_its_spectrum(contrast):
+    points = power_law(4000, 64, contrast)
     variance = dct(points.astype(float), axis=1, norm="ortho").var(axis=0)
-    assert variance.mean() == pytest.approx(0.25 * math.exp(2 * 0.3**2), rel=0.1)
+    assert variance.mean() == pytest.approx(0.25 * math.exp(2 * contrast**2), rel=0.1)
     slope = np.polyfit(np.log(np.arange(1, 65)), np.log(variance), 1)[0]
     assert slope == pytest.approx(-1, abs=0.05)
+
+
+@pytest.mark.parametrize("kind", ["power", "contrast"])
+def test_pictures_of_differing_contrast_differ_in_length(kind):
+    points = SampledProblem.named(f"{kind}-500-64").target.points
+    lengths = points.norm(dim=1).log()
+    assert (float(lengths.std()) > 0.3) == (kind == "contrast")
 
 
 def test_the_judge_agrees_with_that_of_the_other_benchmark():
@@ -170,6 +178,7 @@ def test_the_clock_stands_still_while_heights_are_judged(clock):
     watch, row = watched(verdict=slow, ratio=2.0)
     clock.wall += 7  # preparation
     watch.start()
+    watch.verdict_s = 0.25
     heights = torch.zeros(3)
     for step in range(1, 100):
         clock.cpu += 0.5
@@ -177,6 +186,7 @@ def test_the_clock_stands_still_while_heights_are_judged(clock):
         if watch(lambda: heights, step):
             break
     assert row.prepare_s == 7
+    assert [p["fit_s"] for p in row.checkpoints] == [0.75, 1.75, 3.75, 7.75, 9.75]
     assert [p["cpu_s"] for p in row.checkpoints] == [1, 2, 4, 8, 10]
     assert [p["wall_s"] for p in row.checkpoints] == [0.5, 1, 2, 4, 5]
     assert row.checkpoints[-1]["samples"] == step == 20
@@ -331,7 +341,7 @@ def test_a_peer_races_and_is_merged(peer, tmp_path, capsys, first_settings, recw
 def row_of(peer, arrival, *, seed=0, tuning=False, setting="default", problem=TINY, rms=0.05):
     """A row that falls to 0.2 at `arrival` and to 0.1 at twice that."""
     points = [
-        {"cpu_s": arrival * k, "wall_s": 2 * arrival * k, "samples": 100 * k, "rms": max(0.2 / k, rms),
+        {"cpu_s": arrival * k, "wall_s": 2 * arrival * k, "fit_s": 0.5 * arrival * k, "samples": 100 * k, "rms": max(0.2 / k, rms),
          "low": 0.1 / k, "high": 0.3 / k, "draws": 9, "load": 1.0}
         for k in (0.5, 1, 2)
     ]  # fmt: skip
@@ -367,10 +377,19 @@ def test_the_best_setting_is_taken_from_the_small_problem(tmp_path, monkeypatch)
 def test_the_table_says_who_did_not_arrive():
     late = row_of("ott", 40.0, rms=0.15)
     text = sampled.markdown({"rows": [row_of("ours", 1.0), late, row_of("pot", 5.0)]})
+    alone = next(line for line in text.splitlines() if line.startswith("| ours, verdicts apart"))
+    assert alone.startswith("| ours, verdicts apart | 0.5 | 0.5 | 1 | 0.5 |")
     line = next(line for line in text.splitlines() if line.startswith("| ott"))
     assert "**40** (40)" in line
     assert "**> 40** (> 40)" in line
     assert "**5** (5)" in next(line for line in text.splitlines() if line.startswith("| pot"))
+
+
+def test_one_thread_is_compared_with_one_thread():
+    two = row_of("ours", 3.0) | {"threads": "2"}
+    one = row_of("ours", 1.0) | {"threads": "1"}
+    assert sampled.of([two], TINY, "ours") == [two]
+    assert sampled.of([two, one], TINY, "ours") == [one]
 
 
 def test_a_dense_method_is_left_out_where_it_cannot_run(capsys):
@@ -399,6 +418,7 @@ def test_growth_is_fitted(tmp_path, monkeypatch):
         row = {"problem": f"growth-{n}-{dim}", "peer": "ours", "setting": path, "seed": 0}
         return row | {
             "tuning": False,
+            "threads": "1",
             "kind": "growth",
             "n": n,
             "dim": dim,
