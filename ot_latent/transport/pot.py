@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 
 from ot_latent._random import BLOCK_ROWS, Stream
 from ot_latent._validation import check_positive
@@ -84,7 +83,6 @@ class PotSolver:
         wanted = self.max_samples or max(FEWEST_DRAWS, DRAWS_PER_CELL * count)
         steps = max(1, wanted // BATCH)
         points = target.points.detach().cpu().double()
-        squares = points.square().sum(dim=1)
         found = solve_semidiscrete(
             points.numpy(),
             _Draws(source, self.seed),
@@ -92,7 +90,7 @@ class PotSolver:
             max_iter=steps,
             batch_size=BATCH,
         )
-        heights = (torch.from_numpy(np.asarray(found)) - squares) / 2
+        heights = BrenierPotential.from_semidual(points, found, "pot").heights
         potential = BrenierPotential(target.points, heights - heights.mean())
         return conclude(self._judged(source, target, potential, steps))
 

@@ -13,6 +13,7 @@ from ot_latent._validation import as_float_tensor
 from ot_latent.kernels.dispatch import best_scores
 from ot_latent.transport.hull import LowerHull, lowest_combination
 
+SEMIDUAL = {"pot": 0.5, "ott": 0.5, "half": 1.0}  # heights per unit of g
 HULL_ROWS = 8  # rows from which one hull is cheaper than a linear programme for each
 
 
@@ -107,6 +108,60 @@ class BrenierPotential:
         values = as_float_tensor(kantorovich, "kantorovich", ndim=1).to(points)
         return cls(points, values - points.square().sum(dim=1) / 2)
 
+    @classmethod
+    def from_semidual(cls, points: Any, semidual: Any, convention: str = "pot") -> BrenierPotential:
+        r"""Read the potential that another library has found, for example as a warm start.
+
+        POT (`ot.semidiscrete.solve_semidiscrete`) and OTT-JAX (`SemidiscreteSolver`, whose
+        `SemidiscretePointCloud` has the cost `SqEuclidean` by default) both maximise
+        :math:`\int \min_j (c(x, y_j) - g_j)\,d\mu + \sum_j \nu_j g_j` for the cost
+        :math:`c(x, y) = |x - y|^2`, so that :math:`h_j = (g_j - |y_j|^2) / 2` and
+        :math:`\min_j (c(x, y_j) - g_j) = |x|^2 - 2 u(x)`. Adding a constant to g, which no
+        solver sees, adds half of it to all heights.
+
+        Parameters
+        ----------
+        points : array-like of shape (N, d)
+            Targets, in the order of g.
+        semidual : array-like of shape (N,)
+            g; a NumPy or JAX array or a tensor. Of a regularised problem (epsilon > 0) the cells
+            are those of g without regularisation.
+        convention : {"pot", "ott", "half"}
+            Whose g it is: "half" is for codes with the cost |x - y|^2 / 2. A cost that OTT-JAX has
+            rescaled (`scale_cost`) must be undone first, by dividing g by the factor.
+
+        Returns
+        -------
+        BrenierPotential
+            The potential; `heights` are what `initial_heights=` of the solvers takes.
+
+        Raises
+        ------
+        ValueError
+            If the convention is unknown, or lengths differ.
+
+        Examples
+        --------
+        >>> u = BrenierPotential.from_semidual([[0.0], [1.0]], [0.0, 0.4], "pot")
+        >>> u.heights
+        tensor([ 0.0000, -0.3000], dtype=torch.float64)
+        >>> u.semidual("pot")
+        tensor([0.0000, 0.4000], dtype=torch.float64)
+        """
+        factor = _semidual_factor(convention)
+        points = as_float_tensor(points, "points", ndim=2)
+        values = (
+            semidual if isinstance(semidual, Tensor) else np.array(semidual)
+        )  # JAX's: no writing
+        values = as_float_tensor(values, "semidual", ndim=1).double().to(points.device)
+        squares = points.double().square().sum(dim=1)  # float32 would lose digits of the difference
+        if len(values) != len(points):
+            raise ValueError(
+                f"semidual must have one entry per point, got {len(values)} for {len(points)} "
+                "points; pass the potential of these targets."
+            )
+        return cls(points, values * factor - squares / 2)
+
     @property
     def dim(self) -> int:
         """Dimension d."""
@@ -176,6 +231,28 @@ class BrenierPotential:
             Kantorovich potentials.
         """
         return self.heights + self.points.square().sum(dim=1) / 2
+
+    def semidual(self, convention: str = "pot") -> Tensor:
+        r"""Return the potential as another library keeps it; `from_semidual` reads it.
+
+        Parameters
+        ----------
+        convention : {"pot", "ott", "half"}
+            "pot" and "ott" for :math:`g_j = 2 h_j + |y_j|^2`, which POT takes as `init_potential=`
+            and OTT-JAX as `g_init=`; "half" for half of it.
+
+        Returns
+        -------
+        Tensor of shape (N,), float64
+            g, in the gauge of the heights.
+
+        Raises
+        ------
+        ValueError
+            If the convention is unknown.
+        """
+        squares = self.points.double().square().sum(dim=1)
+        return (self.heights.double() + squares / 2) / _semidual_factor(convention)
 
     def rescaled(self, scale: float, shift: Any) -> BrenierPotential:
         r"""Return the potential with the same cells and the targets :math:`s\,y_j + b`.
@@ -268,3 +345,13 @@ class BrenierPotential:
                 f"{name} must have {self.dim} columns, as the targets do, got shape "
                 f"{tuple(rows.shape)}; pass rows of dimension {self.dim}."
             )
+
+
+def _semidual_factor(convention: str) -> float:
+    """Return the heights per unit of g, or refuse."""
+    if convention not in SEMIDUAL:
+        raise ValueError(
+            f"convention must be one of {', '.join(SEMIDUAL)}, got {convention!r}; use 'pot' for "
+            "the cost |x - y|^2, 'half' for half of it."
+        )
+    return SEMIDUAL[convention]
