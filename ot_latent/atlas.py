@@ -6,7 +6,7 @@ Arrays and numbers only; :func:`ot_latent.plotting.atlas` draws them.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,7 +18,41 @@ if TYPE_CHECKING:
     from ot_latent.transport.power_diagram import PowerDiagram
 
 AMBIGUOUS_QUANTILE = 0.01  # of the confidence on real data: below it a picture counts as ambiguous
+BATCH = 2400  # tiles of the finer grid that are decoded at once
 Array = np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Reading:
+    """What a classifier says of images that nobody looks at.
+
+    Parameters
+    ----------
+    ambiguous : float
+        Share of images whose confidence is below the threshold.
+    shares : ndarray of shape (K,)
+        Class shares as the classifier sees them.
+    n : int
+        How many images the numbers stand on.
+    """
+
+    ambiguous: float
+    shares: Array
+    n: int
+
+    @property
+    def error(self) -> float:
+        """Standard error of `ambiguous`, as if the images were drawn."""
+        return float(np.sqrt(self.ambiguous * (1 - self.ambiguous) / self.n))
+
+    def numbers(self) -> dict[str, Any]:
+        """Return everything, ready for JSON."""
+        return {
+            "ambiguous": self.ambiguous,
+            "ambiguous_error": self.error,
+            "shares": [float(s) for s in self.shares],
+            "n": self.n,
+        }
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,6 +77,8 @@ class Panel:
         What the classifier takes each image for.
     unsure : ndarray of shape (n,), bool
         The ambiguous ones.
+    fine : Reading, optional
+        The same over a finer grid of the same noise, whose shares have smaller errors.
     """
 
     tiles: Array
@@ -53,16 +89,18 @@ class Panel:
     n: int
     classes: Array
     unsure: Array
+    fine: Reading | None = None
+
+    @property
+    def reading(self) -> Reading:
+        """The shares of these tiles, with their error."""
+        return Reading(self.ambiguous, self.shares, self.n)
 
     def numbers(self) -> dict[str, Any]:
         """Return everything but the tiles, ready for JSON."""
-        return {
-            "ambiguous": self.ambiguous,
-            "shares": [float(s) for s in self.shares],
-            "share_error": self.share_error,
-            "frechet": _or_none(self.frechet),
-            "n": self.n,
-        }
+        others = {"share_error": self.share_error, "frechet": _or_none(self.frechet)}
+        finer = {} if self.fine is None else {"fine": self.fine.numbers()}
+        return self.reading.numbers() | others | finer
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,6 +177,7 @@ def compute(
     solution: Any = None,
     weights: Any = None,
     side: int = 24,
+    fine: int = 120,
     resolution: int = 600,
 ) -> Atlas:
     """Compute the four panels of a two-dimensional model.
@@ -170,6 +209,8 @@ def compute(
         Masses that the cells should have; by default equal ones.
     side : int, default=24
         Tiles along a side.
+    fine : int, default=120
+        Tiles along a side of the finer grid, which is judged only.
     resolution : int, default=600
         Pixels along a side of the picture of cells that are no polygons.
 
@@ -199,8 +240,11 @@ def compute(
     noise = noise_grid(source, side)
     cells = cells_of(potential, source, resolution=resolution)
 
-    def panel(images: Any) -> Panel:
-        return _panel(np.asarray(images), probabilities, features, threshold, shares, reference)
+    def panel(images: Any, finer: Array | None = None) -> Panel:
+        found = _panel(np.asarray(images), probabilities, features, threshold, shares, reference)
+        if finer is None:
+            return found
+        return replace(found, fine=_read(finer, decode, probabilities, threshold))
 
     return Atlas(
         codes=codes,
@@ -208,8 +252,11 @@ def compute(
         cells=cells,
         mass_error=_largest_mass_error(cells, solution, len(codes), weights),
         mass_rms=_rms(solution),
-        mapped=panel(decode(np.asarray(transport(noise)))),
-        gaussian=panel(decode(gaussian_grid(codes, side))),
+        mapped=panel(
+            decode(np.asarray(transport(noise))),
+            finer=np.asarray(transport(noise_grid(source, fine))),
+        ),
+        gaussian=panel(decode(gaussian_grid(codes, side)), finer=gaussian_grid(codes, fine)),
         reconstructed=panel(reconstructed),
         data_shares=shares,
         cell_share_error=_cell_share_error(potential, noise, labels, shares),
@@ -289,6 +336,20 @@ def _panel(
     if features is not None and reference is not None:
         distance = float(frechet_distance(real=reference, generated=np.asarray(features(tiles))))
     return Panel(tiles, float(unsure.mean()), shares, worst, distance, len(tiles), classes, unsure)
+
+
+def _read(
+    codes: Array, decode: Callable[[Array], Any], probabilities: Callable[[Any], Any], level: float
+) -> Reading:
+    """Decode and judge codes batch by batch, so that their images need little memory."""
+    chances = np.concatenate(
+        [
+            np.asarray(probabilities(np.asarray(decode(codes[i : i + BATCH]))))
+            for i in range(0, len(codes), BATCH)
+        ]
+    )
+    shares = np.bincount(chances.argmax(axis=1), minlength=chances.shape[1]) / len(chances)
+    return Reading(float((chances.max(axis=1) < level).mean()), shares, len(chances))
 
 
 def _rms(solution: Any) -> tuple[float, float, float]:

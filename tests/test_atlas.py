@@ -69,6 +69,23 @@ def test_ambiguous_are_those_less_sure_than_real_images():
     assert sharp.mapped.ambiguous == 0.0
 
 
+def test_a_finer_grid_is_read_with_smaller_errors():
+    # brightness rounded to 0 or 1 but for a strip of an eighth of the square
+    def strip(noise):
+        noise = np.asarray(noise)
+        return np.where(noise < 0.125, 0.5, np.round(noise))
+
+    found = compute(transport=strip, fine=80)
+    assert found.mapped.fine.n == 6400  # more than are decoded at once
+    assert found.mapped.fine.ambiguous == pytest.approx(1 / 8)
+    assert found.mapped.fine.error == pytest.approx(np.sqrt(7 / 64 / 6400))
+    np.testing.assert_allclose(found.mapped.fine.shares, [0.5, 0.5])
+    assert found.mapped.ambiguous == 0.1  # the tiles that are drawn: one column of ten
+    assert found.gaussian.fine.n == 6400
+    assert found.reconstructed.fine is None
+    assert found.numbers()["map"]["fine"]["ambiguous_error"] < found.mapped.reading.error
+
+
 def test_shares_are_counted_against_the_targets():
     found = compute(transport=np.round)
     np.testing.assert_allclose(found.data_shares, [2 / 3, 1 / 3])
@@ -170,7 +187,8 @@ def test_the_figure_prints_its_numbers():
     assert "largest relative mass error 100 %" in words
     assert "rms 5 % (4 to 6)" in words
     assert "ambiguous 100.0 %" in words
-    assert "Reconstructed held-out images:\n25.0 % ambiguous" in words
+    assert "of a finer grid, 120 x 120: 100.00 ± 0.00 %" in words
+    assert "Reconstructed held-out images:\n25.00 ± 21.65 % ambiguous" in words
     assert "A title" in words
     assert [t.get_text() for t in figure.legends[0].get_texts()] == ["one", "two"]
 

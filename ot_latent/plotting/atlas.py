@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from ot_latent.atlas import Atlas, Panel
+    from ot_latent.atlas import Atlas, Panel, Reading
 
 HEADINGS = {
     "a": "a   The codes of the data",
@@ -143,12 +143,20 @@ def _percent(share: float) -> str:
 def _panel_line(panel: Panel, data: Atlas) -> str:
     """Say how many tiles are ambiguous, how far the shares are off, and the distance."""
     text = f"ambiguous {100 * panel.ambiguous:.1f} %"
-    if np.isfinite(panel.frechet):
-        text += f"     Fréchet distance {panel.frechet:.3g}"
+    if panel.fine is not None:
+        side = round(panel.fine.n**0.5)
+        text += f"; of a finer grid, {side} x {side}: {_with_error(panel.fine)}"
     text += f"\nclass shares off by {panel.share_error:.1f} standard errors"
     if panel is data.mapped and np.isfinite(data.cell_share_error):
         text += f" (cells: {data.cell_share_error:.1f})"
+    if np.isfinite(panel.frechet):
+        text += f"; Fréchet distance {panel.frechet:.3g}"
     return text
+
+
+def _with_error(reading: Reading) -> str:
+    """Return a share of ambiguous images with its standard error."""
+    return f"{100 * reading.ambiguous:.2f} ± {100 * reading.error:.2f} %"
 
 
 def _legend(figure: Figure, data: Atlas, names: Sequence[str] | None, title: str) -> None:
@@ -173,6 +181,6 @@ def _legend(figure: Figure, data: Atlas, names: Sequence[str] | None, title: str
     level = data.reconstructed
     figure.text(0.5, 0.006, "Ambiguous (white on black): the classifier is less sure than on 99 % of "
                 "real images. Reconstructed held-out images:\n"
-                f"{100 * level.ambiguous:.1f} % ambiguous, class shares off by "
+                f"{_with_error(level.reading)} ambiguous, class shares off by "
                 f"{level.share_error * (data.mapped.n / level.n) ** 0.5:.1f} standard errors of a grid.",
                 ha="center", va="bottom", fontsize=10.5, color=SOFT, linespacing=1.4)  # fmt: skip
