@@ -113,6 +113,10 @@ class Row:
         return asdict(self)
 
 
+class Stopped(Exception):
+    """Leaves a solver's loop where its interface has no way out, or a dear one."""
+
+
 class Watch:
     """Times one run; preparation before `start` and the judging are off the clock."""
 

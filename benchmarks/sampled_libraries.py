@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.race import Watch
+from benchmarks.race import Stopped, Watch
 from benchmarks.sampled_problems import SampledProblem
 from ot_latent.transport.sources import Gaussian
 
@@ -140,10 +140,6 @@ def _ott_sampler(problem: SampledProblem) -> Any:
     return uniform
 
 
-class _Stopped(Exception):
-    """Leaves POT's loop."""
-
-
 def pot(
     problem: SampledProblem,
     watch: Watch,
@@ -170,7 +166,7 @@ def pot(
         if drawn and watch(
             lambda: heights_of(frame.f_locals["g_avg"], problem.target.points), drawn
         ):
-            raise _Stopped
+            raise Stopped
         drawn += n
         return sampler(n)
 
@@ -184,7 +180,7 @@ def pot(
             lr0=gain * (problem.n * batch) ** 0.5,
             decreasing_reg=regularised,
         )
-    except _Stopped:
+    except Stopped:
         return
 
 
