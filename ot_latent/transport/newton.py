@@ -32,7 +32,7 @@ LEAST_LEFT = 0.1  # of the smallest mass, that a bold step must leave every cell
 NEAR = 0.5  # largest relative error from which a step hardly changes who touches whom
 LAST = 0.05  # of the tolerance, that the last linear solve may leave
 ROUGH = 0.3  # relative error up to which softened densities are solved
-EVEN = 1.0  # of the smallest mass, that a solve may be wrong by in the mean cell
+EVEN = 0.1  # of the smallest mass, that a solve may be wrong by in the mean cell
 LOOSEST = 0.02  # relative residual of the linear solve while far from the solution
 
 
