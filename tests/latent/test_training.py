@@ -234,7 +234,7 @@ import json, sys, torch
 sys.path.insert(0, {tests!r})
 from test_training import SMALL, images, network
 from ot_latent.latent.training import train_autoencoder
-result = train_autoencoder(network(), images(), SMALL, seed=5)
+result = train_autoencoder(network(neighbour_weight={weight}), images(), SMALL, seed=5)
 if int(__import__("os").environ.get("RANK", 0)) == 0:
     print(json.dumps([e["validation_loss"] for e in result.history]))
 if torch.distributed.is_initialized():
@@ -243,9 +243,10 @@ if torch.distributed.is_initialized():
 
 
 @pytest.mark.slow
-def test_two_processes_give_the_result_of_one(tmp_path: Path) -> None:
+@pytest.mark.parametrize("weight", [0.0, 0.5])
+def test_two_processes_give_the_result_of_one(tmp_path: Path, weight: float) -> None:
     script = tmp_path / "two.py"
-    script.write_text(SCRIPT.format(tests=str(Path(__file__).parent)))
+    script.write_text(SCRIPT.format(tests=str(Path(__file__).parent), weight=weight))
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
     command += ["--standalone", str(script)]
     done = subprocess.run(
@@ -257,5 +258,5 @@ def test_two_processes_give_the_result_of_one(tmp_path: Path) -> None:
         env={**os.environ, "OMP_NUM_THREADS": "1"},
     )
     losses = json.loads(next(s for s in done.stdout.splitlines() if s.startswith("[")))
-    alone = train_autoencoder(network(), images(), SMALL, seed=5)
+    alone = train_autoencoder(network(neighbour_weight=weight), images(), SMALL, seed=5)
     assert losses == pytest.approx([e["validation_loss"] for e in alone.history], rel=1e-3)
