@@ -187,7 +187,7 @@ def test_the_figure_prints_its_numbers():
     assert "largest relative mass error 100 %" in words
     assert "rms 5 % (4 to 6)" in words
     assert "ambiguous 100.0 %" in words
-    assert "of a finer grid, 120 x 120: 100.00 ± 0.00 %" in words
+    assert "of 120 x 120 tiles, 100.00 ± 0.00 % ambiguous" in words
     assert "Reconstructed held-out images:\n25.00 ± 21.65 % ambiguous" in words
     assert "A title" in words
     assert [t.get_text() for t in figure.legends[0].get_texts()] == ["one", "two"]

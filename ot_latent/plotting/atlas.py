@@ -54,7 +54,7 @@ def atlas(data: Atlas, *, names: Sequence[str] | None = None, title: str = "") -
 
     with style():
         figure = Figure(figsize=(10.0, 12.4))
-        sides = {"a": (0.015, 0.56), "b": (0.515, 0.56), "c": (0.015, 0.09), "d": (0.515, 0.09)}
+        sides = {"a": (0.015, 0.56), "b": (0.515, 0.56), "c": (0.015, 0.106), "d": (0.515, 0.106)}
         places = {key: figure.add_axes((*at, 0.47, 0.379)) for key, at in sides.items()}
         codes_2d(data.codes, data.labels, legend=False, ax=places["a"])
         places["a"].set_xticks([])
@@ -143,14 +143,14 @@ def _percent(share: float) -> str:
 def _panel_line(panel: Panel, data: Atlas) -> str:
     """Say how many tiles are ambiguous, how far the shares are off, and the distance."""
     text = f"ambiguous {100 * panel.ambiguous:.1f} %"
+    if np.isfinite(panel.frechet):
+        text += f"     Fréchet distance {panel.frechet:.3g}"
     if panel.fine is not None:
         side = round(panel.fine.n**0.5)
-        text += f"; of a finer grid, {side} x {side}: {_with_error(panel.fine)}"
+        text += f"\nof {side} x {side} tiles, {_with_error(panel.fine)} ambiguous"
     text += f"\nclass shares off by {panel.share_error:.1f} standard errors"
     if panel is data.mapped and np.isfinite(data.cell_share_error):
         text += f" (cells: {data.cell_share_error:.1f})"
-    if np.isfinite(panel.frechet):
-        text += f"; Fréchet distance {panel.frechet:.3g}"
     return text
 
 
