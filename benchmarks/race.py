@@ -135,6 +135,7 @@ class Watch:
         self.next_s = min(first_s, limit_s)
         self.paused_cpu = self.paused_wall = 0.0
         self.verdict_s = 0.0  # of the CPU seconds: what the solver spent on judging itself
+        self.inflation = 1.0  # of the variance of counts, where draws are not independent
         self.made = time.perf_counter()
         self.began_cpu = self.began_wall = 0.0
 
@@ -172,6 +173,7 @@ class Watch:
         if finite:
             judged = self.verdict(found)
             said = {"cpu_s": _rounded(cpu), "wall_s": _rounded(wall), "samples": samples}
+            said["effective"] = round(samples / self.inflation)
             said["fit_s"] = _rounded(cpu - self.verdict_s)
             said |= {name: _rounded(value) for name, value in judged._asdict().items()}
             self.row.checkpoints.append(said | {"load": round(os.getloadavg()[0], 2)})

@@ -13,6 +13,8 @@ from ot_latent.plotting.style import GRID, PALETTE, close, style
 
 COLUMNS = 3
 WIDTHS = {"ours": 2.4}
+LIMIT = "limit at our draws"
+TICKS = (0.1, 0.2, 0.5, 1, 2, 5, 10)
 LEAST = 1e-2  # an unbiased estimate may be zero; it is drawn here
 
 
@@ -38,7 +40,13 @@ def draw(rows: Sequence[dict[str, Any]], path: Path) -> None:
             panel(ax, problem, {peer: best_of(rows, problem, peer) for peer in PEERS})
         for ax in axes.flat[len(names) :]:
             ax.set_axis_off()
-        axes.flat[0].legend(loc="lower left")
+        handles: dict[str, Any] = {}
+        for ax in axes.flat:
+            handles |= {label: h for h, label in zip(*ax.get_legend_handles_labels(), strict=True)}
+        order = [name for name in (*PEERS, LIMIT) if name in handles]
+        figure.legend(
+            [handles[name] for name in order], order, loc="outside lower center", ncols=len(order)
+        )
         figure.savefig(path)
     close(figure)
 
@@ -57,11 +65,18 @@ def panel(ax: Any, problem: SampledProblem, best: dict[str, Sequence[dict[str, A
         ax.plot(seconds, rms, color=colour, linewidth=width, marker="o", markersize=2.5, label=peer)
         ax.fill_between(seconds, low, high, color=colour, alpha=0.15, linewidth=0)
         if peer == "ours":
-            limit = [math.sqrt((problem.n - 1) / p["samples"]) for p in points]
-            ax.plot(
-                seconds, limit, color=colour, linestyle="--", linewidth=1, label="limit of ours"
-            )
+            limit = [math.sqrt((problem.n - 1) / p["effective"]) for p in points]
+            ax.plot(seconds, limit, color=colour, linestyle="--", linewidth=1, label=LIMIT)
     for level in problem.levels:
         ax.axhline(level, color=GRID, zorder=0)
-    ax.set(xscale="log", yscale="log", xlabel="CPU seconds", ylabel="rms cell error")
+    high = ax.get_ylim()[1]
+    ax.set(
+        xscale="log",
+        yscale="log",
+        xlabel="CPU seconds",
+        ylabel="rms cell error",
+    )
+    ax.set_yticks(TICKS, [f"{tick:g}" for tick in TICKS])
+    ax.set_ylim(0.7 * problem.goal, high)
+    ax.minorticks_off()
     ax.set_title(f"{problem.kind}: N = {problem.n:,}, d = {problem.dim}")

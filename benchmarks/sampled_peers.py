@@ -62,7 +62,7 @@ def ours(problem: SampledProblem, watch: Watch, *, seed: int = 0) -> None:
     def told(state: Any) -> None:
         nonlocal before, steps
         watch.verdict_s += (watch.cpu_s - before[1]) * (state.samples == before[0])
-        steps = state.step
+        steps, watch.inflation = state.step, state.inflation
         if watch(partial(_averaged, state, problem.target), state.samples):
             raise Stopped
         before = state.samples, watch.cpu_s

@@ -341,7 +341,7 @@ def test_a_peer_races_and_is_merged(peer, tmp_path, capsys, first_settings, recw
 def row_of(peer, arrival, *, seed=0, tuning=False, setting="default", problem=TINY, rms=0.05):
     """A row that falls to 0.2 at `arrival` and to 0.1 at twice that."""
     points = [
-        {"cpu_s": arrival * k, "wall_s": 2 * arrival * k, "fit_s": 0.5 * arrival * k, "samples": 100 * k, "rms": max(0.2 / k, rms),
+        {"cpu_s": arrival * k, "wall_s": 2 * arrival * k, "fit_s": 0.5 * arrival * k, "effective": 80 * k, "samples": 100 * k, "rms": max(0.2 / k, rms),
          "low": 0.1 / k, "high": 0.3 / k, "draws": 9, "load": 1.0}
         for k in (0.5, 1, 2)
     ]  # fmt: skip
