@@ -80,10 +80,11 @@ def _total(offsets, neighbours, values, j, k):
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy")
-def facet_weights(offsets, neighbours, measures, points):
+def facet_weights(offsets, neighbours, measures, unit, points):
     """Return the Laplacian of the cell graph in CSR form, symmetric to the last bit.
 
     A facet is taken from its cell of smaller index: both sides see it alike but for slivers.
+    Measures are divided by ``unit``.
     """
     count = len(offsets) - 1
     indptr = np.ones(count + 1, np.int32)
@@ -104,7 +105,7 @@ def facet_weights(offsets, neighbours, measures, points):
                 continue
             for i in range(points.shape[1]):
                 square += (points[j, i] - points[k, i]) ** 2
-            weight = measures[q] / np.sqrt(square)
+            weight = measures[q] / unit / np.sqrt(square)
             columns[fill[j]], columns[fill[k]] = k, j
             data[fill[j]], data[fill[k]] = -weight, -weight
             data[indptr[j]] += weight

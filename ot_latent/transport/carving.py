@@ -243,9 +243,9 @@ class Carver:
             centroids=centre + radius * raw.centroids,
             offsets=_offsets(raw.sizes),
             neighbours=raw.neighbours,
-            areas=raw.facets[:, 0] * radius ** (d - 1),
-            measures=raw.facets[:, 1] / (radius * total),
-            corners=centre + radius * raw.facets[:, 2:] if d == 2 else None,
+            facets=raw.facets,
+            frame=self.frame,
+            total=total,
         )
 
     def _grid(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

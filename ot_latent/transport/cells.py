@@ -37,7 +37,30 @@ class RawCells(NamedTuple):
     seconds: np.ndarray
 
 
-class Cells(NamedTuple):
+@dataclass(frozen=True)
+class Frame:
+    """Units of the kernels: source x = centre + radius x', site y = mean + size y'.
+
+    Parameters
+    ----------
+    centre : ndarray of shape (d,)
+        Centre of the domain.
+    radius : float
+        A power of two near its extent.
+    mean : ndarray of shape (d,)
+        Centre of the sites.
+    size : float
+        A power of two near their extent.
+    """
+
+    centre: np.ndarray
+    radius: float
+    mean: np.ndarray
+    size: float
+
+
+@dataclass(frozen=True, eq=False)
+class Cells:
     """All cells of one diagram, in the order and units of a `Carver`.
 
     Attributes
@@ -50,10 +73,12 @@ class Cells(NamedTuple):
         Facets of cell j are ``offsets[j] : offsets[j + 1]`` in the arrays below.
     neighbours : ndarray of shape (F,)
         Site across the facet, or -1 - f for facet f of the domain.
-    areas, measures : ndarray of shape (F,)
-        Lebesgue measure of the facets, and integral of the density over them.
-    corners : ndarray of shape (F, 2) or None
-        In the plane, the corner at which edge f begins; edges run counter-clockwise.
+    facets : ndarray of shape (F, 2) or (F, 4)
+        As in `RawCells`, in its units: brought to others where they are asked for.
+    frame : Frame
+        Units of the kernels.
+    total : float
+        Integral of the density in these units.
     """
 
     volumes: np.ndarray
@@ -62,9 +87,25 @@ class Cells(NamedTuple):
     centroids: np.ndarray
     offsets: np.ndarray
     neighbours: np.ndarray
-    areas: np.ndarray
-    measures: np.ndarray
-    corners: np.ndarray | None
+    facets: np.ndarray
+    frame: Frame
+    total: float
+
+    @property
+    def areas(self) -> np.ndarray:
+        """Lebesgue measure of the facets, of shape (F,)."""
+        return self.facets[:, 0] * self.frame.radius ** (self.centroids.shape[1] - 1)
+
+    @property
+    def measures(self) -> np.ndarray:
+        """Integral of the density over the facets, of shape (F,)."""
+        return self.facets[:, 1] / (self.frame.radius * self.total)
+
+    @property
+    def corners(self) -> np.ndarray | None:
+        """In the plane, the corner at which edge f begins, of shape (F, 2), counter-clockwise."""
+        planar = self.facets.shape[1] == 4
+        return self.frame.centre + self.frame.radius * self.facets[:, 2:] if planar else None
 
     def graph(self) -> Graph:
         """Return the adjacency as (indptr, indices), sides of the domain as negative entries."""
@@ -87,27 +128,6 @@ class Cells(NamedTuple):
 
         from ot_latent.kernels.cell_graph import facet_weights
 
-        indptr, indices, data = facet_weights(self.offsets, self.neighbours, self.measures, points)
+        measures, unit = self.facets[:, 1], self.frame.radius * self.total
+        indptr, indices, data = facet_weights(self.offsets, self.neighbours, measures, unit, points)
         return csr_array((data, indices, indptr), shape=(len(points), len(points)))
-
-
-@dataclass(frozen=True)
-class Frame:
-    """Units of the kernels: source x = centre + radius x', site y = mean + size y'.
-
-    Parameters
-    ----------
-    centre : ndarray of shape (d,)
-        Centre of the domain.
-    radius : float
-        A power of two near its extent.
-    mean : ndarray of shape (d,)
-        Centre of the sites.
-    size : float
-        A power of two near their extent.
-    """
-
-    centre: np.ndarray
-    radius: float
-    mean: np.ndarray
-    size: float

@@ -245,7 +245,8 @@ class PowerDiagram:
         ValueError
             In three dimensions.
         """
-        if self._cells.corners is None:
+        corners = self._cells.corners
+        if corners is None:
             raise ValueError(
                 f"polygons must be asked of a diagram in the plane, got dimension {self.dim}; use "
                 "polyhedron(j)."
@@ -257,7 +258,7 @@ class PowerDiagram:
         across = self._cells.neighbours[rows].astype(np.int64)
         inside = across >= 0
         across[inside] = self._carver.order[across[inside]]
-        return self._cells.corners[rows], offsets, across
+        return corners[rows], offsets, across
 
     def polyhedron(self, j: int) -> list[tuple[np.ndarray, int]]:
         """Return one cell of a diagram in space, for drawing.
@@ -278,7 +279,7 @@ class PowerDiagram:
         ValueError
             In the plane.
         """
-        if self._cells.corners is not None:
+        if self.dim == 2:
             raise ValueError(
                 "polyhedron must be asked of a diagram in space, got one in the plane; use "
                 "polygons()."
