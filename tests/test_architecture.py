@@ -17,10 +17,10 @@ DRAWING = ROOT.parent / "docs" / "architecture.md"
 # may import one another (not in circles). Everything else imports strictly lower floors, but for
 # names that only type checkers see; the walls between rooms hold for these too.
 FLOORS = [
-    {"_lazy", "_validation", "_random", "config", "kernels.aggregation", "kernels.product_max"},
+    {"_lazy", "_validation", "_random", "config", "kernels.aggregation", "kernels.product_max", "kernels.triton_language"},
     {"_files", "datasets", "kernels.fused", "kernels.lifted_tree", "kernels.cell_graph", "kernels.site_tree", "kernels.tiled"}
     | {"kernels.buckets", "kernels.graph_cg", "kernels.graph_multigrid", "kernels.crossed_eager", "kernels.simd", "kernels.tally"}
-    | {"kernels.polygons", "kernels.polyhedra"}
+    | {"kernels.polygons", "kernels.polyhedra", "kernels.triton_crossed"}
     | {"latent.accelerator", "latent.layers"}
     | {"transport.hull", "transport.measures", "transport.processes", "transport.sources"},
     {"kernels.crossed", "kernels.dispatch", "kernels.grid2d", "kernels.grid3d", "persistence"}

@@ -7,6 +7,7 @@ the variance of counts is inflated by a factor v that is measured.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
@@ -161,10 +162,10 @@ class Crossing:
         return [torch.from_numpy(np.concatenate(arrays)) for arrays in zip(*parts, strict=True)]
 
     def _on_device(self, u: Tensor, v: Tensor, heights: Tensor) -> list[Tensor]:
-        """Meet blocks by eager tensor operations, on the device of the targets."""
+        """Meet blocks on the device of the targets: in a fused kernel where it has one, or eagerly."""
         device = self.target.points.device
         arrays = (array.to(device) for array in (u, v, *self.halves, heights))
-        return [tensor.cpu() for tensor in cross_eager(*arrays)]
+        return [tensor.cpu() for tensor in _road(device)(*arrays)]
 
     def _block(self, seed: int, stream: int, block: int) -> Tensor:
         """Return the coordinates of one block of randomness."""
@@ -172,6 +173,16 @@ class Crossing:
             BLOCK_ROWS, seed=seed, stream=Stream(stream), start=block * BLOCK_ROWS
         )
         return self.form.coordinates(x).float()
+
+
+def _road(device: torch.device) -> Callable[..., tuple[Tensor, Tensor, Tensor]]:
+    """Return what meets blocks on a device other than the CPU."""
+    if device.type == "cuda":
+        from ot_latent.kernels.triton_crossed import cross_triton, works
+
+        if works(device):
+            return cross_triton
+    return cross_eager
 
 
 def _gathered(part: list[Tensor], mine: Tensor, blocks: int, top: float) -> Met:

@@ -9,10 +9,12 @@ import pytest
 import torch
 
 from ot_latent._random import Stream
+from ot_latent.kernels.crossed_eager import cross_eager
 from ot_latent.kernels.dispatch import best_scores
+from ot_latent.kernels.triton_crossed import cross_triton
 from ot_latent.transport.block_survey import survey_blocks
 from ot_latent.transport.chi_square import BlockCounts, chi_square
-from ot_latent.transport.crossing import Crossing
+from ot_latent.transport.crossing import Crossing, _road
 from ot_latent.transport.measures import DiscreteMeasure
 from ot_latent.transport.potential import BrenierPotential
 from ot_latent.transport.product import product_form
@@ -191,3 +193,36 @@ def test_blocks_are_as_large_as_pays():
     samplers = Samplers(UniformBox.unit(6), DiscreteMeasure.uniform(cloud(90, 6)), 0, "auto", None)
     assert isinstance(samplers.trial(), CrossedSampler)
     assert samplers.of(1).rows == 1
+
+
+def test_blocks_met_on_a_device_fall_into_the_same_cells():
+    source, target = SOURCES["gaussian"], DiscreteMeasure.uniform(cloud(200, 3))
+    crossing = crossing_of(source, target)
+    split = crossing.form.split
+    pulled = crossing.form.pulled(target.points.double() - crossing.centre).float()
+    object.__setattr__(crossing, "halves", pulled.tensor_split([split], dim=1))
+    blocks = crossing.rows(0, Stream.FIT, 0, 32).reshape(2, 16, 3)
+    given = blocks[:, :, :split], blocks[:, :, split:], crossing.lift.float()
+    for ours, eager in zip(crossing._in_threads(*given), crossing._on_device(*given), strict=True):
+        torch.testing.assert_close(ours.double(), eager.double(), atol=1e-5, rtol=1e-5)
+
+
+def test_a_gpu_has_a_fused_kernel_where_it_passes_its_trial(monkeypatch):
+    works = {"cuda": True}
+    monkeypatch.setattr("ot_latent.kernels.triton_crossed.works", lambda device: works[device.type])
+    assert _road(torch.device("cuda")) is cross_triton
+    works["cuda"] = False
+    assert _road(torch.device("cuda")) is _road(torch.device("mps")) is cross_eager
+
+
+@pytest.mark.gpu
+def test_a_gpu_solves_like_a_cpu():
+    source, target = UniformBox.unit(8), DiscreteMeasure.uniform(cloud(500, 8))
+    moved = DiscreteMeasure.uniform(target.points.to("cuda"))
+    for kind in ("crossed", "independent"):
+        solver = StochasticNewton(tolerance=0.2, sampling=kind)
+        here, there = solver.solve(source, target), solver.solve(source, moved)
+        assert there.converged
+        assert there.potential.heights.device.type == "cuda"
+        apart = here.potential.heights - there.potential.heights.cpu()
+        assert float(apart.abs().max()) < 1e-2 * float(here.potential.heights.std())
