@@ -8,7 +8,8 @@ the tiles among them; their findings are joined by (score, index), so that neith
 the chunks in which targets pass change a bit of the result.
 """
 
-# mypy: allow-incomplete-defs  (Triton reads the hints of its constants; pointers have none)
+# Triton reads the hints of its constants; pointers have none.
+# mypy: disallow-incomplete-defs=False
 
 from __future__ import annotations
 
