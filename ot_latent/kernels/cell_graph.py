@@ -16,10 +16,12 @@ AGREE = 1e-9  # relative difference of a facet's two sides that rounding explain
 def disagreeing(offsets, neighbours, areas, scale):
     """Return the cells with a facet that its other side lacks or sees in another size.
 
-    ``scale`` is the size of a typical facet: differences far below it are rounding.
+    Then the cells that lack a neighbour, and that neighbour. ``scale`` is the size of a typical
+    facet: differences far below it are rounding.
     """
-    count = len(offsets) - 1
+    count, m = len(offsets) - 1, 0
     wrong = np.zeros(count, np.bool_)
+    owners, lacking = np.empty(len(areas), np.int32), np.empty(len(areas), np.int32)
     for j in range(count):
         for q in range(offsets[j], offsets[j + 1]):
             k = neighbours[q]
@@ -29,7 +31,29 @@ def disagreeing(offsets, neighbours, areas, scale):
             if abs(other - areas[q]) > AGREE * (areas[q] + other + scale):
                 wrong[j] = True
                 wrong[k] = True
-    return np.flatnonzero(wrong)
+                owners[m], lacking[m] = k, j
+                m += other == 0.0
+    return np.flatnonzero(wrong), owners[:m].copy(), lacking[:m].copy()
+
+
+@nb.njit(cache=True, nogil=True, error_model="numpy")
+def extended(offsets, neighbours, owners, lacking):
+    """Return the graph (indptr, indices) of a list of neighbours with some added to some cells."""
+    count = len(offsets) - 1
+    indptr = np.zeros(count + 1, np.int64)
+    for k in owners:
+        indptr[k + 1] += 1
+    for j in range(count):
+        indptr[j + 1] += indptr[j] + offsets[j + 1] - offsets[j]
+    indices, fill = np.empty(indptr[-1], np.int32), indptr[:-1].copy()
+    for j in range(count):
+        for q in range(offsets[j], offsets[j + 1]):
+            indices[fill[j]] = neighbours[q]
+            fill[j] += 1
+    for m in range(len(owners)):
+        indices[fill[owners[m]]] = lacking[m]
+        fill[owners[m]] += 1
+    return indptr, indices
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy")
@@ -117,24 +141,19 @@ def facet_weights(offsets, neighbours, measures, unit, points):
 
 @nb.njit(cache=True, nogil=True, error_model="numpy")
 def splice(offsets, values, rows, sizes, new):
-    """Replace the entries of some cells in an array that holds all cells end to end."""
-    count = len(offsets) - 1
-    length = np.empty(count, np.int64)
-    source = np.full(count, -1)
-    begin = 0
-    for j in range(count):
-        length[j] = offsets[j + 1] - offsets[j]
+    """Replace the entries of some cells, in increasing order, in an array of all cells end to end."""
+    length = len(values)
     for r in range(len(rows)):
-        source[rows[r]] = begin
-        length[rows[r]] = sizes[r]
-        begin += sizes[r]
-    out = np.empty((length.sum(), values.shape[1]), values.dtype)
-    fill = 0
-    for j in range(count):
-        for i in range(length[j]):
-            if source[j] >= 0:
-                out[fill] = new[source[j] + i]
-            else:
-                out[fill] = values[offsets[j] + i]
-            fill += 1
+        length += sizes[r] - (offsets[rows[r] + 1] - offsets[rows[r]])
+    out = np.empty((length, values.shape[1]), values.dtype)
+    done, fill, begin = 0, 0, 0
+    for r in range(len(rows) + 1):
+        upto = offsets[rows[r]] if r < len(rows) else len(values)
+        out[fill : fill + upto - done] = values[done:upto]
+        fill += upto - done
+        if r < len(rows):
+            out[fill : fill + sizes[r]] = new[begin : begin + sizes[r]]
+            fill += sizes[r]
+            begin += sizes[r]
+            done = offsets[rows[r] + 1]
     return out

@@ -191,12 +191,11 @@ class Carver:
 
     def _repaired(self, raw: RawCells, heights: np.ndarray, last: bool) -> RawCells:
         """Carve the cells again that disagree with a neighbour; at last, all with certainty."""
-        from ot_latent.kernels.cell_graph import both_ways, disagreeing, splice
+        from ot_latent.kernels.cell_graph import disagreeing, extended, splice
 
-        offsets = _offsets(raw.sizes)
-        graph = both_ways(offsets, raw.neighbours)
-        areas = raw.facets[:, 0]
-        rows = disagreeing(offsets, raw.neighbours, areas, areas.mean())
+        offsets, areas = _offsets(raw.sizes), raw.facets[:, 0]
+        rows, *missing = disagreeing(offsets, raw.neighbours, areas, areas.mean())
+        graph = extended(offsets, raw.neighbours, *missing)
         if last or 2 * len(rows) > len(raw.sizes):
             return self._carve(self.all_rows, heights, graph, certify=last)
         new = self._carve(rows, heights, graph)
