@@ -9,6 +9,7 @@ BENCHMARKS = {
     "efficiency": "rms cell error over the statistical limit at equal samples, beside peers",
     "exact": "seconds of exact solvers in the square and the cube, beside peers",
     "sampled": "seconds of sampled solvers to an rms cell error, beside peers (1,000 targets)",
+    "kernels": "rate of the search for winners, beside a matrix product and other libraries",
     "manifolds": "projection error, neighbours and dimension on four known manifolds",
 }
 ON_REQUEST = {

@@ -23,6 +23,8 @@ PACKAGES = [
     "jax",
     "optax",
     "scikit-learn",
+    "faiss-cpu",
+    "pykeops",
 ]
 
 
