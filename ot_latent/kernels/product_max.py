@@ -16,7 +16,6 @@ from __future__ import annotations
 from itertools import chain
 from typing import Any
 
-import llvmlite.binding
 import numba as nb
 import numpy as np
 from llvmlite import ir
@@ -24,11 +23,10 @@ from numba import types
 from numba.core.codegen import get_host_cpu_features
 from numba.extending import intrinsic
 
-_HOST = dict(llvmlite.binding.get_host_cpu_features())
-_WIDE = "+avx512f" in get_host_cpu_features().split(",")
-_MANY = _WIDE or bool(_HOST.get("neon"))  # thirty-two vector registers instead of sixteen
+_HOST = set(get_host_cpu_features().split(","))
+_MANY = bool(_HOST & {"+avx512f", "+neon"})  # thirty-two vector registers instead of sixteen
 
-BYTES = 64 if _WIDE else 32 if _HOST.get("avx") else 16
+BYTES = 64 if "+avx512f" in _HOST else 32 if "+avx" in _HOST else 16
 """Bytes of one vector."""
 ROWS = 12 if _MANY else 6
 """Rows of x whose sums are in registers together."""
