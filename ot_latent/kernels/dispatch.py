@@ -6,6 +6,7 @@ Transport, extension and metrics all ask the same question: which targets maximi
 
 from __future__ import annotations
 
+import math
 import re
 
 import torch
@@ -119,8 +120,8 @@ def nearest(
 def _worth_compiling(x: Tensor, points: Tensor, k: int) -> bool:
     """Whether the request is large enough for compiled code and of a kind that it knows.
 
-    The choice depends on shapes and kinds alone, never on what is already compiled, and both
-    compiled ways give the same bits: equal requests are answered by equal arithmetic.
+    The choice depends on the request alone, never on what is already compiled, and both compiled
+    ways give the same bits: equal requests are answered by equal arithmetic.
     """
     known = x.device.type == "cpu" and x.dtype in (torch.float32, torch.float64)
     large = len(x) >= COMPILED_ROWS and len(x) * points.numel() >= COMPILED_WORK
@@ -147,7 +148,9 @@ def _best_by_tree(
     if small or not lifted_tree.pays(m, n, dim, k, few) or not bool(torch.isfinite(x).all()):
         return None
     tree = lifted_tree.LiftedTree(points, heights)
-    found = tree.best(x, k, lifted_tree.comparing(n, dim, few)) if tree.suits else None
+    # The eager way rounds otherwise than the tree, so that there no clock may choose between them.
+    patience = lifted_tree.comparing(n, dim, few) if few else math.inf
+    found = tree.best(x, k, patience) if tree.suits else None
     if found is None:
         return None
     values, indices, certain = found
