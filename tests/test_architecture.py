@@ -20,7 +20,7 @@ FLOORS = [
     {"_lazy", "_validation", "_random", "config", "kernels.aggregation", "kernels.product_max", "kernels.triton_language"},
     {"_files", "datasets", "kernels.fused", "kernels.lifted_tree", "kernels.cell_graph", "kernels.site_tree", "kernels.tiled"}
     | {"kernels.buckets", "kernels.graph_cg", "kernels.graph_multigrid", "kernels.crossed_eager", "kernels.simd", "kernels.tally"}
-    | {"kernels.polygons", "kernels.polyhedra", "kernels.triton_crossed"}
+    | {"kernels.polygons", "kernels.polyhedra", "kernels.triton_best", "kernels.triton_crossed"}
     | {"latent.accelerator", "latent.layers"}
     | {"transport.hull", "transport.measures", "transport.processes", "transport.sources"},
     {"kernels.crossed", "kernels.dispatch", "kernels.grid2d", "kernels.grid3d", "persistence"}

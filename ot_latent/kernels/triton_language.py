@@ -19,7 +19,7 @@ try:
 except ImportError:
     triton = tl = None
 
-__all__ = ["installed", "jit", "passes", "tl"]
+__all__ = ["installed", "interpreted", "jit", "passes", "tl"]
 
 FAILURES = (ImportError, OSError, RuntimeError, subprocess.CalledProcessError)
 """What compiling or launching may raise: no compiler, no driver, no memory."""
@@ -34,6 +34,17 @@ def installed() -> bool:
         False on most machines without a GPU.
     """
     return triton is not None
+
+
+def interpreted() -> bool:
+    """Return whether kernels are interpreted on the CPU, as ``TRITON_INTERPRET=1`` asks for.
+
+    Returns
+    -------
+    bool
+        True in tests without a GPU.
+    """
+    return bool(triton is not None and triton.knobs.runtime.interpret)
 
 
 def jit(function: Callable[..., Any]) -> Any:

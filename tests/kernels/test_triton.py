@@ -15,8 +15,9 @@ from importlib.util import find_spec
 import pytest
 import torch
 
-from ot_latent.kernels import triton_crossed, triton_language
+from ot_latent.kernels import triton_best, triton_crossed, triton_language
 from ot_latent.kernels.crossed_eager import cross_eager
+from ot_latent.kernels.triton_best import best_k_triton
 from ot_latent.kernels.triton_crossed import best_pairs, cross_triton
 
 CPU = torch.device("cpu")
@@ -41,8 +42,12 @@ def device():
 def short(monkeypatch, device):
     """Tiles that are met soon: the interpreter is slow."""
     monkeypatch.setattr(triton_crossed, "TILE", 64)
+    monkeypatch.setattr(triton_best, "ROWS", 16)
+    monkeypatch.setattr(triton_best, "GROUP", 16)
+    monkeypatch.setattr(triton_best, "DEPTHS", dict.fromkeys(triton_best.DEPTHS, 16))
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not HAS_TRITON, reason=MISSING)
 @pytest.mark.skipif(INTERPRETING, reason="this is the process that interprets kernels")
 @pytest.mark.skipif(torch.cuda.is_available(), reason="the kernels run on the GPU itself")
@@ -124,6 +129,127 @@ def test_scores_that_are_no_numbers_lose(short, device):
 
 def test_kernels_are_tried_before_they_are_used(short, device):
     assert triton_crossed.works(device)
+    assert triton_best.works(device)
+
+
+# -- the plain argmax ------------------------------------------------------------------------------
+
+
+def brute_best(x, points, heights, k):
+    scores = x.double() @ points.double().T + heights.double()
+    values, indices = scores.sort(dim=1, descending=True, stable=True)
+    return values[:, :k], indices[:, :k]
+
+
+def on(device, *tensors):
+    return [tensor.to(device) for tensor in tensors]
+
+
+PLAIN = [(1, 1, 1, 1), (5, 40, 3, 2), (17, 100, 20, 1), (16, 16, 16, 2), (3, 2, 5, 2)]
+
+
+@pytest.mark.parametrize(("m", "n", "d", "k"), PLAIN)
+def test_the_best_are_exact_with_ties_to_the_smallest_index(short, device, m, n, d, k):
+    x, y, h = numbers(m, d, seed=n), numbers(n, d, seed=n + 1), numbers(n, seed=n + 2)
+    values, indices = best_k_triton(*on(device, x, y, h), k)
+    known, order = brute_best(x, y, h, k)
+    assert torch.equal(values.cpu().double(), known)
+    assert torch.equal(indices.cpu(), order)
+
+
+CLOUDS = {  # where they lie, how far they spread
+    "centred": (0.0, 1.0),
+    "far": (30.0, 1.0),
+    "small": (0.0, 1e-12),
+    "large": (-1e6, 1e5),
+}
+
+
+@pytest.mark.parametrize("name", CLOUDS)
+@pytest.mark.parametrize("kind", ["bf16", "tf32", "ieee"])
+def test_the_screen_errs_by_less_than_its_bound(short, device, name, kind):
+    where, spread = CLOUDS[name]
+    x, y = (numbers(n, 24, seed=n, whole=False) * spread + where for n in (40, 130))
+    h = -0.5 * y.square().sum(dim=1)
+    seen = triton_best._screen(*on(device, x, y, h), kind, 16 * 20 * 24 * 2, whole=True)
+    exact = x.double() @ (y.double() - y.mean(dim=0).double()).T + h.double()
+    padded = torch.nn.functional.pad(exact, (0, -len(y) % 16), value=-torch.inf)
+    maxima = padded.unflatten(1, (-1, 16)).amax(dim=2)
+    error = (seen.maxima.cpu().double() - maxima).abs().amax(dim=1)
+    slack = seen.slack.cpu()
+    assert (error <= slack / 2).all()
+    if kind == "bf16" and name == "centred":  # Cauchy-Schwarz costs a factor, not an order or two
+        assert (error > slack / 60).any()
+
+
+def test_the_leading_groups_are_those_of_largest_maximum(short, device, monkeypatch):
+    x, y, h = on(device, numbers(20, 5, whole=False), numbers(400, 5, whole=False), numbers(400))
+    every, groups = triton_best._maxima(x, y, h, 7, "ieee", whole=True)
+    assert groups[0].tolist() == list(range(7, 32))
+    known, at = every.topk(triton_best.KEPT, dim=1)
+    for programs in (1, 6):
+        monkeypatch.setattr(triton_best, "PROGRAMS", programs)
+        found = triton_best._leading([triton_best._maxima(x, y, h, 7, "ieee", whole=False)])
+        assert torch.equal(found[0], known)
+        assert torch.equal(found[1], at + 7)
+
+
+@pytest.mark.parametrize("kind", triton_best.SCREENS)
+def test_the_bound_is_reached_where_all_roundings_agree(short, device, kind):
+    d, bits = 32, {"bf16": 8, "tf32": 11}[kind]
+    cut = torch.full((2, d), 1 + 2.0 ** -(bits + 1))  # rounded down by half of what it can be
+    plain = torch.ones(2, d)
+    for rows in (cut, plain):
+        rows[1] *= -1  # so that their mean is zero
+    for x, y in ((plain, cut), (cut, plain)):
+        seen = triton_best._screen(*on(device, x, y, torch.zeros(2)), kind, 10**9, whole=True)
+        error = (seen.maxima[:, 0].cpu().double() - (x.double() @ y.double().T).amax(1)).abs()
+        assert (error <= seen.slack.cpu() / 2).all()
+        assert (error > 0.9 * seen.slack.cpu() / 2).all()
+
+
+def test_scores_that_few_bits_cannot_tell_apart_are_decided_by_float32(short, device):
+    base = numbers(1, 24, whole=False)
+    y = base + 1e-5 * numbers(90, 24, seed=1, whole=False)
+    x = base + 1e-3 * numbers(9, 24, seed=2, whole=False)
+    h = torch.zeros(90)
+    x, y = x * 100, y * 100
+    x_, y_, h_ = on(device, x, y, h)
+    for kind in triton_best.SCREENS:
+        seen = triton_best._screen(x_, y_, h_, kind, 10**9, whole=False)
+    values, indices = best_k_triton(x_, y_, h_, 2)
+    known, order = brute_best(x, y, h, 2)
+    assert triton_best._needed(seen, 2)[:, -1].any(), "the problem is too easy for this test"
+    rounding = 26 * 2**-24 * float(x.norm(dim=1).max() * y.norm(dim=1).max())
+    assert (known - values.cpu().double()).abs().max() < rounding
+    wrong = indices.cpu() != order
+    assert wrong.float().mean() < 0.2  # these scores float32 cannot tell apart either
+    for row in (0, 5):  # alone, a row is screened otherwise and found alike, bit for bit
+        alone = best_k_triton(x_[row : row + 1], y_, h_, 2)
+        assert torch.equal(alone[0], values[row : row + 1])
+        assert torch.equal(alone[1], indices[row : row + 1])
+
+
+def test_chunks_of_targets_and_programs_change_no_bit(short, device, monkeypatch):
+    x, y, h = on(device, *(numbers(*shape, whole=False) for shape in ((20, 7), (150, 7), (150,))))
+    once = best_k_triton(x, y, h, 2)
+    monkeypatch.setattr(triton_best, "PROGRAMS", 1)
+    often = best_k_triton(x, y, h, 2, budget=20 * 7 * 16 * 3)
+    for ours, theirs in zip(once, often, strict=True):
+        assert torch.equal(ours, theirs)
+
+
+@pytest.mark.filterwarnings("ignore:.* encountered:RuntimeWarning")  # the interpreter's
+def test_numbers_that_are_none_are_left_to_others(short, device):
+    x, y, h = on(device, numbers(4, 3), numbers(40, 3), numbers(40))
+    for place in (0, 1, 2):
+        spoilt = [tensor.clone() for tensor in (x, y, h)]
+        spoilt[place][3] = torch.inf
+        assert best_k_triton(*spoilt, 1) is None
+    huge = x * 1e38, y * 1e38, h
+    assert best_k_triton(*huge, 1) is None
+    empty, none = best_k_triton(x[:0], y, h, 2)
+    assert empty.shape == none.shape == (0, 2)
 
 
 # -- where there is no Triton, or it fails ---------------------------------------------------------
