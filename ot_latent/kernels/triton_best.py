@@ -45,7 +45,8 @@ ROWS, GROUP = 128, 128  # of a product's tile
 DEPTHS = {"bf16": 64, "tf32": 32, "ieee": 32}  # coordinates multiplied at a time
 WARPS, STAGES = 8, 3
 PROGRAMS = 1024  # wanted of a launch
-BUDGET = 512 * 10**6  # bytes of targets that are rounded at a time
+BUDGET = 512 * 10**6  # bytes of working memory
+COORDINATE, MAXIMUM = 20, 40  # bytes that pass through for a coordinate, for a group of a row
 SCREENS = ("bf16", "tf32")
 UNIT = 2.0**-24  # of rounding in float32
 SUMMING = 2.0**-21  # error of adding on matrix units, per coordinate
@@ -97,7 +98,8 @@ def best_k_triton(
     k : int
         One or two.
     budget : int, default=512 MB
-        Bytes of targets that are rounded at a time, and of maxima of all groups.
+        Bytes of working memory, at least `least_bytes`: three quarters for rows, a quarter for
+        targets that are rounded at a time.
 
     Returns
     -------
@@ -111,14 +113,15 @@ def best_k_triton(
     values = x.new_empty(len(x), k)
     indices = torch.empty(len(x), k, dtype=torch.int64, device=x.device)
     left = torch.arange(len(x), device=x.device)
-    groups = -(-len(points) // GROUP)
+    d, groups = points.shape[1], -(-len(points) // GROUP)
+    together = budget * 3 // 4 // (COORDINATE * d)
     for kind in (*SCREENS, "ieee"):
         if not len(left):
             break
         whole = kind == "ieee"
-        step = max(1, budget // (4 * groups)) if whole else len(left)
+        step = min(together, budget // (MAXIMUM * groups)) if whole else together
         uncertain = [left[:0]]
-        for rows in left.split(step):
+        for rows in left.split(max(1, step)):
             part = x[rows]
             seen = _screen(part, points, heights, kind, budget, whole=whole)
             if not bool(torch.isfinite(seen.slack).all()):
@@ -132,6 +135,22 @@ def best_k_triton(
             uncertain.append(rows[~sure])
         left = torch.cat(uncertain)
     return (values, indices) if bool(torch.isfinite(values).all()) else None
+
+
+def least_bytes(d: int) -> int:
+    """Return the working memory that a group of targets and a row take.
+
+    Parameters
+    ----------
+    d : int
+        Dimension.
+
+    Returns
+    -------
+    int
+        Bytes.
+    """
+    return 4 * COORDINATE * d * GROUP
 
 
 def _needed(seen: Screened, k: int) -> Tensor:
@@ -149,7 +168,7 @@ def _screen(
     """Find the groups with the largest rounded scores, or the maxima of all groups."""
     d, middle, centre = points.shape[1], x.mean(dim=0), points.mean(dim=0)
     left = _rounded(x - middle, kind)
-    columns = max(1, budget // (20 * d * GROUP)) * GROUP  # 20 bytes a coordinate pass through
+    columns = max(1, budget // 4 // (COORDINATE * d * GROUP)) * GROUP
     most = torch.zeros(4, dtype=torch.float64, device=x.device)
     found = []
     for start in range(0, len(points), columns):

@@ -171,7 +171,9 @@ def test_the_screen_errs_by_less_than_its_bound(short, device, name, kind):
     where, spread = CLOUDS[name]
     x, y = (numbers(n, 24, seed=n, whole=False) * spread + where for n in (40, 130))
     h = -0.5 * y.square().sum(dim=1)
-    seen = triton_best._screen(*on(device, x, y, h), kind, 16 * 20 * 24 * 2, whole=True)
+    seen = triton_best._screen(
+        *on(device, x, y, h), kind, 2 * triton_best.least_bytes(24), whole=True
+    )
     exact = x.double() @ (y.double() - y.mean(dim=0).double()).T + h.double()
     padded = torch.nn.functional.pad(exact, (0, -len(y) % 16), value=-torch.inf)
     maxima = padded.unflatten(1, (-1, 16)).amax(dim=2)
@@ -234,7 +236,7 @@ def test_chunks_of_targets_and_programs_change_no_bit(short, device, monkeypatch
     x, y, h = on(device, *(numbers(*shape, whole=False) for shape in ((20, 7), (150, 7), (150,))))
     once = best_k_triton(x, y, h, 2)
     monkeypatch.setattr(triton_best, "PROGRAMS", 1)
-    often = best_k_triton(x, y, h, 2, budget=20 * 7 * 16 * 3)
+    often = best_k_triton(x, y, h, 2, budget=3 * triton_best.least_bytes(7))
     for ours, theirs in zip(once, often, strict=True):
         assert torch.equal(ours, theirs)
 
