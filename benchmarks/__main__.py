@@ -13,6 +13,7 @@ BENCHMARKS = {
     "manifolds": "projection error, neighbours and dimension on four known manifolds",
 }
 ON_REQUEST = {
+    "gpu": "kernels and solvers on a GPU beside eager torch and OTT-JAX (needs one)",
     "full_run": "a data set from training to report: times, memory, errors (needs --data, --run)",
     "tables": "write the tables of README.md from results/*.json",
 }

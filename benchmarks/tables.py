@@ -8,13 +8,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks import efficiency, exact, full_run, kernels, manifolds, results, sampled
+from benchmarks import efficiency, exact, full_run, gpu, kernels, manifolds, results, sampled
 
 README = Path(__file__).parent / "README.md"
 NOT_YET = "*Not measured yet.*"
 WRITERS = {
     "efficiency": efficiency.markdown,
     "exact": exact.markdown,
+    "gpu": gpu.markdown,
     "kernels": kernels.markdown,
     "manifolds": manifolds.markdown,
     "sampled": sampled.markdown,
