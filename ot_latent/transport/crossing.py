@@ -7,6 +7,7 @@ the variance of counts is inflated by a factor v that is measured.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -25,6 +26,8 @@ from ot_latent.transport.sources import Source
 
 if TYPE_CHECKING:
     from ot_latent.kernels.crossed import PackedTargets
+
+PAIRS_PER_THREAD = 4_000_000  # of draws and targets, under which threads cost more than they save
 
 
 class Met(NamedTuple):
@@ -137,28 +140,32 @@ class Crossing:
             Cells, scores and gaps; scores that are no numbers stay at minus infinity.
         """
         split, blocks = self.form.split, z.reshape(-1, rows, z.shape[1])
-        device = self.target.points.device
         rank, world = process_rank()
-        mine = torch.arange(rank, len(blocks), world)
-        u, v = blocks[mine, :, :split], blocks[mine, :, split:]
+        mine = blocks[rank::world]
         lifted = heights.cpu() + self.lift
         top = lifted.max()  # taken out, so that float32 spends its digits on differences
-        lowered = (lifted - top).float()
-        meet = self._in_threads if device.type == "cpu" else self._on_device
-        return _gathered(meet(u, v, lowered), mine, len(blocks), float(top))
+        meet = self._in_threads if self.target.points.device.type == "cpu" else self._on_device
+        part = meet(mine[:, :, :split], mine[:, :, split:], (lifted - top).float())
+        best, runner, cells = (tensor.flatten(1) for tensor in part)
+        found = cells.long(), best.double() + top, best - runner
+        return Met(*(_shared(tensor, len(blocks)) for tensor in found))
 
     def _in_threads(self, u: Tensor, v: Tensor, heights: Tensor) -> list[Tensor]:
         """Meet blocks in the compiled kernel, shared among threads."""
         from ot_latent.kernels.crossed import cross_packed
 
-        def work(share: np.ndarray) -> list[np.ndarray]:
-            return list(
-                cross_packed(u[share].numpy(), v[share].numpy(), self.packed, heights.numpy())
-            )
+        first, second, numbers = u.numpy(), v.numpy(), heights.numpy()
 
-        threads = min(torch.get_num_threads(), max(len(u), 1))
-        shares = np.array_split(np.arange(len(u)), threads)
-        parts = [work(shares[0])] if threads == 1 else list(self._pool.map(work, shares))
+        def work(share: slice) -> list[np.ndarray]:
+            return list(cross_packed(first[share], second[share], self.packed, numbers))
+
+        pairs = len(u) * u.shape[1] ** 2 * len(heights)
+        threads = min(torch.get_num_threads(), len(u)) if pairs >= PAIRS_PER_THREAD else 1
+        if threads <= 1:
+            return [torch.from_numpy(array) for array in work(slice(None))]
+        ends = [len(u) * i // threads for i in range(threads + 1)]
+        shares = [slice(low, high) for low, high in itertools.pairwise(ends)]
+        parts = list(self._pool.map(work, shares))
         return [torch.from_numpy(np.concatenate(arrays)) for arrays in zip(*parts, strict=True)]
 
     def _on_device(self, u: Tensor, v: Tensor, heights: Tensor) -> list[Tensor]:
@@ -185,13 +192,12 @@ def _road(device: torch.device) -> Callable[..., tuple[Tensor, Tensor, Tensor]]:
     return cross_eager
 
 
-def _gathered(part: list[Tensor], mine: Tensor, blocks: int, top: float) -> Met:
+def _shared(tensor: Tensor, blocks: int) -> Tensor:
     """Put this process's blocks where they belong and add those of the others."""
-    best, runner, cells = (tensor.flatten(1) for tensor in part)
-    fields = []
-    for tensor in (cells.long(), best.double() + top, best - runner):
-        whole = tensor.new_zeros(blocks, tensor.shape[1])
-        whole[mine] = tensor
-        add_over_processes(whole)
-        fields.append(whole)
-    return Met(*fields)
+    rank, world = process_rank()
+    if world == 1:
+        return tensor
+    whole = tensor.new_zeros(blocks, tensor.shape[1])
+    whole[rank::world] = tensor
+    add_over_processes(whole)
+    return whole

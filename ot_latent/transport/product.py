@@ -7,7 +7,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ot_latent.transport.measures import DiscreteMeasure
 from ot_latent.transport.sources import Gaussian, Source, UniformBox
+
+MOST_ROTATED = 512  # dimension above which a rotation costs more than the balance is worth
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,15 +94,15 @@ class ProductForm:
         return y[:, self.order] if self.mix is None else y @ self.mix
 
 
-def product_form(source: Source, covariance: Tensor) -> ProductForm | None:
+def product_form(source: Source, target: DiscreteMeasure) -> ProductForm | None:
     """Return the product form of a source, or None where it has none.
 
     Parameters
     ----------
     source : Source
         A box is a product as it stands, a Gaussian after whitening and any rotation.
-    covariance : Tensor of shape (d, d), float64
-        Of the targets; decides which coordinates go to which half.
+    target : DiscreteMeasure
+        Decides which coordinates go to which half.
 
     Returns
     -------
@@ -108,11 +111,12 @@ def product_form(source: Source, covariance: Tensor) -> ProductForm | None:
     """
     if source.dim < 2 or not isinstance(source, UniformBox | Gaussian):
         return None
-    if isinstance(source, UniformBox):
-        spread = covariance.diagonal() * source.covariance.diagonal()
-        return ProductForm(source.mean, None, None, _balanced(spread))
+    if isinstance(source, UniformBox) or (source.scale is not None and source.dim > MOST_ROTATED):
+        weights, points = target.weights.cpu(), target.points.detach().cpu().double()
+        spread = weights @ (points - weights @ points).square()
+        return ProductForm(source.mean, None, None, _balanced(spread * source.covariance.diag()))
     factor = torch.linalg.cholesky(source.covariance)
-    values, vectors = torch.linalg.eigh(factor.T @ covariance @ factor)
+    values, vectors = torch.linalg.eigh(factor.T @ target.covariance() @ factor)
     rotation = _paired(vectors.flip(1)[:, _balanced(values.flip(0))])
     unmix = rotation.T @ torch.linalg.solve_triangular(
         factor, torch.eye(source.dim, dtype=torch.float64), upper=False

@@ -23,7 +23,7 @@ from ot_latent.transport.sources import Source
 from ot_latent.transport.survey import CHUNK_ROWS, CellSurvey, survey_cells
 
 ROWS = (8, 16, 32, 64, 128, 256)  # of a block
-TRIAL_ROWS, TRIAL_BLOCKS = 16, 32  # of the first draws, which measure v
+TRIAL_ROWS, TRIAL_BLOCKS = 8, 32  # of the first draws, which measure v
 MOST_INFLATION = 2.0  # of the variance; beyond, crossed draws say little that is new
 FAR_OFF = 1e-3  # of the spread; rounding errors beyond it change winners
 PRODUCT_COST = 0.3  # of a multiplication and addition, over that of an addition and a maximum
@@ -34,8 +34,8 @@ class Tally(NamedTuple):
 
     counts: Tensor
     """Draws per cell, shape (N,), int64."""
-    close: int
-    """Draws whose two best scores are closer than the width asked about."""
+    close: Tensor
+    """Draws whose two best scores are closer than the width asked about, counted in both cells; int64."""
     square: float
     """Unbiased estimate of the squared rms cell error."""
     finite: bool
@@ -167,17 +167,18 @@ class IndependentSampler(Sampler):
     def tally(self, heights: Tensor, row: int, draws: int, width: float) -> Tally:
         """Count draws; the processes take chunks in turn and add integers."""
         target, lowered = self.target, heights.to(self.target.points)
-        numbers = torch.zeros(len(target) + 2, dtype=torch.int64, device=lowered.device)
+        n = len(target)
+        numbers = torch.zeros(2 * n + 1, dtype=torch.int64, device=lowered.device)
         rank, world = process_rank()
         rows = max(BLOCK_ROWS, min(CHUNK_ROWS, draws // 8))  # one cut whatever the process count
         for low in range(rank * rows, draws, world * rows):
             scores, cells = self._best_two(lowered, row + low, min(rows, draws - low))
-            numbers[:-2] += torch.bincount(cells[:, 0], minlength=len(target))
-            numbers[-2] += ((scores[:, 0] - scores[:, -1]).double() < width).sum()
+            near = (scores[:, 0] - scores[:, -1]).double() < width
+            numbers[:n] += torch.bincount(cells[:, 0], minlength=n)
+            numbers[n : 2 * n] += torch.bincount(cells[near].flatten(), minlength=n)
             numbers[-1] += (~torch.isfinite(scores[:, 0])).sum()
         add_over_processes(numbers)
-        close, lost = numbers[-2:].tolist()
-        counts = numbers[:-2]
+        counts, close, lost = numbers[:n], numbers[n : 2 * n], int(numbers[-1])
         return Tally(counts, close, chi_square(counts, target.weights)[0], lost == 0)
 
     def _best_two(self, heights: Tensor, start: int, draws: int) -> tuple[Tensor, Tensor]:
@@ -235,9 +236,10 @@ class CrossedSampler(Sampler):
         """Count blocks of draws."""
         met = self._meet(heights, row, draws)
         blocks, weights = self._counted(met), self.target.weights
+        near = torch.bincount(met.cells[met.gaps < width], minlength=len(self.target))
         return Tally(
             counts=blocks.counts.to(weights.device),
-            close=int((met.gaps < width).sum()),
+            close=2 * near,  # a facet has as many draws on its other side, whose cell is not known
             square=blocks.estimate(weights.cpu()),
             finite=bool(torch.isfinite(met.scores).all()),
         )
@@ -262,7 +264,7 @@ class CrossedSampler(Sampler):
         return BlockCounts(counts, squares, cells)
 
 
-def best_rows(inflation: float, rows: int, dim: int, draws: int) -> int:
+def best_rows(inflation: float, rows: int, dim: int, targets: int) -> int:
     """Choose the rows of a block so that a unit of information costs least.
 
     Parameters
@@ -272,9 +274,9 @@ def best_rows(inflation: float, rows: int, dim: int, draws: int) -> int:
     rows : int
         Those rows.
     dim : int
-        Dimension d.
-    draws : int
-        Draws of a step, which holds at least two blocks.
+        Dimension d; a row's products with the targets are shared by the A draws that it is in.
+    targets : int
+        Number N of targets; steps of more than N / 4 draws are too few.
 
     Returns
     -------
@@ -283,15 +285,15 @@ def best_rows(inflation: float, rows: int, dim: int, draws: int) -> int:
 
     Examples
     --------
-    >>> best_rows(1.3, 16, 64, 16_384), best_rows(3.0, 8, 4, 16_384)
+    >>> best_rows(1.3, 16, 64, 60_000), best_rows(3.0, 8, 4, 60_000)
     (32, 1)
     """
     agreement = max(inflation - 1, 0.0) / (rows - 1)
     costs = {}
     for a in ROWS:
         v = 1 + (a - 1) * agreement
-        if v <= MOST_INFLATION and (2 * a * a <= draws or a == ROWS[0]):
-            costs[a] = v * (1 + PRODUCT_COST * dim / a)
+        if v <= MOST_INFLATION:
+            costs[a] = v * (1 + PRODUCT_COST * dim / a) * (1 + a * a / (2 * targets))
     return min(costs, key=costs.__getitem__) if costs else 1
 
 
@@ -329,7 +331,7 @@ class Samplers:
         self._crossing: Crossing | None = None
         form = None
         if kind == "crossed" or (kind == "auto" and len(target) > 1 and not _far_off(target)):
-            form = product_form(source, target.covariance())
+            form = product_form(source, target)
         if form is None and kind == "crossed":
             raise ValueError(
                 f"source must be a UniformBox or a Gaussian in two or more dimensions for crossed "
@@ -367,15 +369,13 @@ class Samplers:
             self.source, self.target, self.seed, memory_budget=self.memory_budget
         )
 
-    def chosen_rows(self, inflation: float, draws: int) -> int:
+    def chosen_rows(self, inflation: float) -> int:
         """Choose the rows of the blocks after the trial.
 
         Parameters
         ----------
         inflation : float
             Factor v of the trial.
-        draws : int
-            Draws of a step.
 
         Returns
         -------
@@ -384,7 +384,7 @@ class Samplers:
         """
         if self._crossing is None:
             return 1
-        rows = best_rows(inflation, TRIAL_ROWS, self.target.dim, draws)
+        rows = best_rows(inflation, TRIAL_ROWS, self.target.dim, len(self.target))
         return max(rows, ROWS[0]) if self.kind == "crossed" else rows
 
 

@@ -300,6 +300,13 @@ class Gaussian(Source):
         """Covariance."""
         return self._covariance
 
+    @property
+    def scale(self) -> float | None:
+        """Standard deviation per coordinate; None where the covariance is no multiple of I."""
+        variance = float(self._covariance[0, 0])
+        same = torch.equal(self._covariance, variance * torch.eye(self.dim, dtype=torch.float64))
+        return math.sqrt(variance) if same else None
+
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON-able description that `source_from_dict` reads."""
         return {

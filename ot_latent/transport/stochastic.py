@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ot_latent._validation import as_float_tensor, check_positive
 from ot_latent.transport.measures import DiscreteMeasure
-from ot_latent.transport.sampling import TRIAL_BLOCKS, Look, Sampler, Samplers
+from ot_latent.transport.sampling import TRIAL_BLOCKS, Look, Sampler, Samplers, Tally
 from ot_latent.transport.solution import SemiDiscreteSolution, Status, conclude
 from ot_latent.transport.sources import Source
 from ot_latent.transport.stochastic_state import StochasticNewtonState
@@ -23,9 +23,11 @@ SAMPLING = ("auto", "crossed", "independent")
 STEP_EXPONENT = 0.4  # a_t = t^-0.4; with 0.6 slow modes of 60,000 real codes lag (efficiency 1.6)
 AVERAGE_EXPONENT = 0.5  # weight (t + 1)^0.5 of the heights of step t in the average
 CLIP = 12.0  # largest relative error that moves a height; trust region of far starts
-LEAST_COUNT = (
-    0.25  # expected draws per batch under which a cell's own mass no longer scales its step
-)
+LEAST_COUNT = 0.25  # draws expected of a cell per batch; under it its mass does not scale its step
+LEAST_BATCH, FEW_DRAWS = 256, 2048  # of a step; with few targets a step costs more than its draws
+FORGET = 0.02  # per step, of the close draws behind a cell's own scale
+LEAST_SCALE = 0.7  # of a cell, relative to the common one: an empty cell has no close draws
+PRIOR = 5.0  # close draws that the common scale counts for
 GAP_SHARE = 0.1  # share of draws whose gap to the second-best score reads off the Hessian
 PLANNED_EFFICIENCY = 1.2  # of the first verdict; a better solve converges at its first one
 
@@ -41,9 +43,10 @@ class StochasticNewton:
     neighbours, so the Hessian, a weighted graph Laplacian, is nearly diagonal,
     :math:`H_{jj} \approx \kappa \nu_j`. Its trace is the density at zero of the gap between best
     and second-best score, :math:`\kappa = \lim P(\mathrm{gap} < \delta) / \delta`, and is read off
-    the samples that are drawn anyway:
+    the samples that are drawn anyway; counted cell by cell, close draws correct the scale of a
+    cell by a factor :math:`r_j` near one (it matters in low dimension and for unequal masses):
 
-    .. math:: h \leftarrow h - t^{-0.4}\,(\hat w - \nu) / (\nu \kappa),
+    .. math:: h_j \leftarrow h_j - t^{-0.4}\,(\hat w_j - \nu_j) / (\nu_j \kappa r_j),
         \qquad \bar h = \text{average of } h_t \text{ with weights } (t+1)^{1/2} .
 
     There is no learning rate to choose. With T independent draws no method can pass the limit
@@ -51,9 +54,14 @@ class StochasticNewton:
     efficiency of 1.2, to judge the averaged heights on draws never used before, and to continue
     where the verdict is not yet certain.
 
+    Boxes and Gaussians are product measures: A rows of noise, cut in halves, give :math:`A^2` draws
+    at the cost of one addition and one comparison per target (`transport.crossing`). That inflates
+    the variance of counts by a factor v, which is measured; the limit is then
+    :math:`\sqrt{(N-1)\,v/T}`.
+
     Averaged stochastic gradients [1]_ and their Gauss-Newton form [2]_ are known; reading the
-    Hessian's scale off the score gaps (no matrix, no step size) and stopping at the statistical
-    limit with an unbiased error are what is added here. In two and three dimensions the Hessian
+    Hessian's scale off the score gaps (no matrix, no step size), crossing the halves of draws, and
+    stopping at the statistical limit with an unbiased error are what is added here. In two and three dimensions the Hessian
     is far from diagonal and many more samples are needed.
 
     Parameters
@@ -64,7 +72,7 @@ class StochasticNewton:
     seed : int, default=0
         Seed of all draws.
     batch_size : int, optional
-        Draws per step; by default a power of two near N / 4.
+        Draws per step; by default between N / 8 and N / 4, in whole blocks where they are crossed.
     max_samples : int, optional
         Budget of fitting draws; by default 64 times the planned number.
     max_steps : int, optional
@@ -141,7 +149,7 @@ class StochasticNewton:
     def _begin(self, samplers: Samplers, starts: list[Tensor]) -> StochasticNewtonState:
         """Choose the start of lower energy, the scale of gaps and the size of blocks."""
         sampler, target = samplers.trial(), samplers.target
-        wanted = max(self._batch(len(target)), TRIAL_BLOCKS * sampler.rows**2)
+        wanted = max(self._batch(len(target), 0), TRIAL_BLOCKS * sampler.rows**2)
         draws = sampler.whole(min(wanted, self._budget(len(target), 1.0) // 4))
         best: tuple[float, Tensor, Look] | None = None
         for heights in starts:
@@ -152,10 +160,11 @@ class StochasticNewton:
         _, heights, look = best or (0.0, starts[0], Look(0.0, torch.zeros(1), 1.0))
         width = float(look.gaps[: 2**20].quantile(GAP_SHARE)) or float(look.gaps.mean()) or 1.0
         heights = heights - heights.mean()
-        rows = samplers.chosen_rows(look.inflation, self._batch(len(target)))
+        rows = samplers.chosen_rows(look.inflation)
         return StochasticNewtonState(
             heights=heights,
             average=heights.clone(),
+            close=torch.zeros_like(heights),
             samples=draws,
             rows=rows,
             row=draws // sampler.rows,
@@ -263,13 +272,13 @@ class StochasticNewton:
             v (n - 1) (1.2 / tolerance)^2, and at least 32 batches.
         """
         statistical = inflation * (n - 1) * (PLANNED_EFFICIENCY / self.tolerance) ** 2
-        return max(math.ceil(statistical), 32 * self._batch(n))
+        return max(math.ceil(statistical), 32 * self._batch(n, 0))
 
-    def _batch(self, n: int) -> int:
-        """Return the draws per step: near N / 4, where efficiency no longer depends on them."""
+    def _batch(self, n: int, samples: int) -> int:
+        """Return the draws per step: few at first, more of them when there is less to gain."""
         if self.batch_size is not None:
             return self.batch_size
-        return 2 ** min(20, max(10, round(math.log2(max(n, 2) / 4))))
+        return max(LEAST_BATCH, min(max(samples // 16, n // 8), max(n // 4, FEW_DRAWS), 2**20))
 
     def _budget(self, n: int, inflation: float) -> int:
         """Return the fitting draws allowed."""
@@ -305,18 +314,27 @@ class StochasticNewton:
         """One diagonal Newton step on fresh draws."""
         target, unit = sampler.target, sampler.rows**2
         left = self._budget(len(target), state.inflation) - state.samples
-        n = min(sampler.whole(self._batch(len(target))), left // unit * unit)
-        counts, close, squared, finite = sampler.tally(state.heights, state.row, n, state.gap_width)
-        if not finite:
+        n = min(sampler.whole(self._batch(len(target), state.samples)), left // unit * unit)
+        tally = sampler.tally(state.heights, state.row, n, state.gap_width)
+        if not tally.finite:
             return replace(state, status=Status.NONFINITE)
+        return self._moved(state, target, tally, n)
+
+    def _moved(
+        self, state: StochasticNewtonState, target: DiscreteMeasure, tally: Tally, n: int
+    ) -> StochasticNewtonState:
+        """Move the heights by what n draws said of them."""
         t = state.step + 1
-        share = close / n
-        trace = state.trace
-        if close:
+        share, trace = int(tally.close.sum()) / (2 * n), state.trace
+        if share:
             trace += (share / state.gap_width - trace) * max(0.1, 1 / t)
+        keep = 1 - max(FORGET, 1 / t)
+        close = state.close * keep + tally.close
+        expected = state.expected_close * keep + 2 * n * state.gap_width * trace
+        relative = ((close + PRIOR) / (expected * target.weights + PRIOR)).clamp_min(LEAST_SCALE)
         scale = target.weights.clamp_min(LEAST_COUNT / n)
-        error = ((counts.double() / n - target.weights) / scale).clamp(-CLIP, CLIP)
-        heights = state.heights - t**-STEP_EXPONENT / trace * error
+        error = ((tally.counts.double() / n - target.weights) / scale).clamp(-CLIP, CLIP)
+        heights = state.heights - t**-STEP_EXPONENT / trace * error / relative
         heights = heights - heights.mean()
         weight = (t + 1) ** AVERAGE_EXPONENT * n
         total = state.average_weight + weight
@@ -325,14 +343,16 @@ class StochasticNewton:
             step=t,
             heights=heights,
             average=state.average + (heights - state.average) * (weight / total),
+            close=close,
+            expected_close=expected,
             survey=None,  # it spoke of the former average
             average_weight=total,
             samples=state.samples + n,
-            row=state.row + n // sampler.rows,
+            row=state.row + n // state.rows,
             gap_width=self._next_width(state.gap_width, share, target),
             trace=trace,
             batch_samples=(*state.batch_samples, float(state.samples + n)),
-            batch_rms=(*state.batch_rms, math.sqrt(max(0.0, squared))),
+            batch_rms=(*state.batch_rms, math.sqrt(max(0.0, tally.square))),
         )
 
     def _next_width(self, width: float, share: float, target: DiscreteMeasure) -> float:

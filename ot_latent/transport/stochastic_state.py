@@ -13,7 +13,7 @@ from ot_latent.transport.solution import Status
 if TYPE_CHECKING:
     from ot_latent.transport.survey import CellSurvey
 
-_TENSORS = ("heights", "average")
+_TENSORS = ("heights", "average", "close")
 _CURVES = ("batch_samples", "batch_rms", "verdict_samples", "verdict_rms")
 
 
@@ -25,6 +25,10 @@ class StochasticNewtonState:
     ----------
     heights, average : Tensor of shape (N,), float64
         Current iterate and weighted average; the average is the result.
+    close : Tensor of shape (N,), float64
+        Draws per cell with a small gap, older ones forgotten; of them the cell's own scale is read.
+    expected_close : float
+        How many the common scale expects of a cell of mass one.
     average_weight : float
         Sum of the weights in the average.
     step, samples, evaluated : int
@@ -48,6 +52,8 @@ class StochasticNewtonState:
 
     heights: Tensor
     average: Tensor
+    close: Tensor
+    expected_close: float = 0.0
     average_weight: float = 0.0
     step: int = 0
     samples: int = 0

@@ -59,11 +59,18 @@ def gaussian_heights(source: Source, target: DiscreteMeasure) -> Tensor:
     points = target.points.detach().cpu().double()
     mean = weights @ points
     centred = points - mean
-    values, vectors = torch.linalg.eigh((centred.T * weights) @ centred)
+    values, vectors = torch.linalg.eigh(target.covariance())
     floor = EIGENVALUE_FLOOR * max(float(values.max()), torch.finfo(torch.float64).tiny)
-    covariance = (vectors * values.clamp_min(floor)) @ vectors.T
-    solved = centred @ _inverse_bures(source.covariance, covariance)  # (N, d)
-    heights = -0.5 * (solved * centred).sum(dim=1) - centred @ source.mean
+    values = values.clamp_min(floor)
+    variances = source.covariance.diagonal()
+    if torch.equal(source.covariance, variances[0] * torch.eye(target.dim, dtype=torch.float64)):
+        root = variances[0].sqrt() / values.sqrt()  # A^-1 = S^(1/2) C^(-1/2), in C's axes
+        norms = ((centred @ vectors).square() * root).sum(dim=1)
+    else:
+        covariance = (vectors * values) @ vectors.T
+        inverse = _inverse_bures(source.covariance, covariance)
+        norms = ((centred @ inverse) * centred).sum(dim=1)
+    heights = -0.5 * norms - centred @ source.mean
     return heights.to(target.points.device)
 
 
