@@ -34,29 +34,43 @@ BUDGET = 256  # draws per target
 OURS_BUDGETS = (16, 64, 256)
 OURS_SEEDS = (0, 1, 2)
 DIMS = (10, 32, 64)
+INFLATION_BLOCKS = 400  # fresh ones, behind the factor v of crossed draws
 N = 2000
 
 Job = tuple[str, int, Callable[[], Callable[[], Fit]]]  # setting, seed, what prepares the solve
 
 
-def ours(problem: Problem, samples: int, seed: int) -> Fit:
-    """`StochasticNewton` on exactly this many draws, no verdict in between."""
+def ours(problem: Problem, samples: int, seed: int, sampling: str = "auto") -> Fit:
+    """`StochasticNewton` on this many draws, no verdict in between."""
+    from ot_latent.transport.sampling import Samplers
     from ot_latent.transport.stochastic import StochasticNewton
     from ot_latent.transport.verdict import averaged_potential
 
     source, target = problem.source, problem.target
-    solver = StochasticNewton(seed=seed, max_samples=samples)
+    solver = StochasticNewton(seed=seed, max_samples=samples, sampling=sampling)
     state = replace(solver.init(source, target), goal=samples)
-    while state.samples < samples:
+    while state.samples + state.rows**2 <= samples:  # another block of draws fits
         state = solver.step(state, source, target)
-    return Fit(averaged_potential(state, target).heights, state.samples)
+    heights = averaged_potential(state, target).heights
+
+    def inflation() -> float:
+        sampler = Samplers(source, target, JUDGE_SEED, solver.sampling, None).of(state.rows)
+        blocks = sampler.survey(heights, 0, INFLATION_BLOCKS * state.rows**2)
+        return max(1.0, blocks.inflation(target.weights))
+
+    return Fit(heights, state.samples, inflation=inflation)
 
 
 def _ours_jobs(problem: Problem, samples: int) -> Iterator[Job]:
-    for budget in OURS_BUDGETS:
-        drawn = samples * budget // BUDGET
-        for seed in OURS_SEEDS if budget == BUDGET else (0,):
-            yield "default", seed, lambda t=drawn, s=seed: lambda: ours(problem, t, s)
+    for sampling in ("crossed", "independent"):
+        for budget in OURS_BUDGETS:
+            drawn = samples * budget // BUDGET
+            for seed in OURS_SEEDS if budget == BUDGET else (0,):
+                yield (
+                    f"{sampling} draws",
+                    seed,
+                    lambda t=drawn, s=seed, k=sampling: lambda: ours(problem, t, s, k),
+                )
 
 
 def _adam_fixed_jobs(problem: Problem, samples: int) -> Iterator[Job]:
@@ -153,10 +167,11 @@ def _fit(row: Row, prepare: Callable[[], Callable[[], Fit]]) -> Fit | None:
 
 
 def best_rows(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return, per dimension and peer, our rows by budget (median seed) and each peer's best row."""
+    """Return, per dimension and peer, our rows by draws and budget (median seed) and each peer's best row."""
     groups: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
     for row in rows:
-        budget = round(row["samples"] / row["n"]) if row["peer"] == "ours" else None
+        ours_alone = row["setting"], round(row["samples"] / row["n"])
+        budget = ours_alone if row["peer"] == "ours" else None
         groups.setdefault((row["n"], row["dim"], row["peer"], budget), []).append(row)
     chosen = []
     for (_, _, peer, _), group in groups.items():
@@ -175,12 +190,14 @@ def _merit(row: dict[str, Any]) -> tuple[int, float]:
 
 def markdown(record: dict[str, Any]) -> str:
     """Return the table of the best rows."""
-    head = ("d", "solver", "samples / N", "rms", "95 %", "limit", "efficiency", "cpu s", "wall s")
+    head = ("d", "solver", "samples / N", "v", "rms", "95 %", "limit", "efficiency")
+    head += ("cpu s", "wall s")
     head += ("tried", "setting shown")
     lines = []
     for row in best_rows(record["rows"]):
         drawn = row["samples"] / row["n"]
-        line: list[Any] = [row["dim"], row["peer"], f"{drawn:.0f}"]
+        inflation = f"{row.get('inflation', 1.0):.2f}"
+        line: list[Any] = [row["dim"], row["peer"], f"{drawn:.0f}", inflation]
         if row["rms"] is None:
             line += ["-"] * 6
         else:

@@ -54,6 +54,7 @@ class Fit:
     heights: Tensor
     samples: int
     distinct: int | None = None  # where points are used again and again
+    inflation: Callable[[], float] | None = None  # measures v, where draws are not independent
 
 
 @dataclass
@@ -69,6 +70,7 @@ class Row:
     distinct: int | None = None
     rms: float | None = None
     rms_interval: tuple[float, float] | None = None
+    inflation: float = 1.0
     limit: float | None = None
     efficiency: float | None = None
     efficiency_interval: tuple[float, float] | None = None
@@ -102,7 +104,8 @@ def judge(row: Row, problem: Problem, fit: Fit, draws: int, seed: int = JUDGE_SE
     low, rms, high = (math.sqrt(max(0.0, end)) for end in ends)
     row.judge_draws = int(counts.sum())
     row.rms, row.rms_interval = rms, (low, high)
-    row.limit = math.sqrt((problem.n - 1) / fit.samples)
+    row.inflation = round(fit.inflation(), 4) if fit.inflation else 1.0
+    row.limit = math.sqrt((problem.n - 1) * row.inflation / fit.samples)
     row.efficiency = row.rms / row.limit
     row.efficiency_interval = (low / row.limit, high / row.limit)
 
