@@ -56,8 +56,10 @@ class ProductForm:
         Tensor of shape (n, d), float64
             Their coordinates z.
         """
-        centred = x - self.offset
-        return centred[:, self.order] if self.unmix is None else centred @ self.unmix.T
+        centred = x - self.offset.to(x.device)
+        if self.unmix is not None:
+            return centred @ self.unmix.T.to(x.device)
+        return centred[:, self.order.to(x.device)]
 
     def points(self, z: Tensor) -> Tensor:
         """Return source points of coordinates.
@@ -72,11 +74,12 @@ class ProductForm:
         Tensor of shape (n, d), float64
             Points m + M z.
         """
+        offset = self.offset.to(z.device)
         if self.mix is not None:
-            return self.offset + z @ self.mix.T
+            return offset + z @ self.mix.T.to(z.device)
         x = torch.empty_like(z)
-        x[:, self.order] = z
-        return self.offset + x
+        x[:, self.order.to(z.device)] = z
+        return offset + x
 
     def pulled(self, y: Tensor) -> Tensor:
         r"""Return :math:`M^T y`, so that :math:`\langle M z, y\rangle = \langle z, M^T y\rangle`.
@@ -91,7 +94,9 @@ class ProductForm:
         Tensor of shape (n, d), float64
             Their pull-backs.
         """
-        return y[:, self.order] if self.mix is None else y @ self.mix
+        if self.mix is not None:
+            return y @ self.mix.to(y.device)
+        return y[:, self.order.to(y.device)]
 
 
 def product_form(source: Source, target: DiscreteMeasure) -> ProductForm | None:

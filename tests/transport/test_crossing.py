@@ -53,6 +53,14 @@ def test_coordinates_go_back_and_halves_are_independent(name):
     assert correlation.abs().max() < 5 / math.sqrt(len(z))
 
 
+@pytest.mark.parametrize("name", SOURCES)
+def test_coordinates_stay_on_their_device(name):
+    form = product_form(SOURCES[name], DiscreteMeasure.uniform(cloud(50, 3)))
+    elsewhere = torch.empty(5, 3, dtype=torch.float64, device="meta")
+    for change in (form.coordinates, form.points, form.pulled):
+        assert change(elsewhere).device.type == "meta"
+
+
 def test_halves_share_the_spread_of_the_targets():
     widths = torch.tensor([8.0, 4.0, 4.0, 1.0, 1.0, 0.5, 0.2, 0.1])
     target = DiscreteMeasure.uniform(cloud(4000, 8) * widths)
