@@ -39,7 +39,8 @@ def cross_triton(
     Parameters
     ----------
     u, v : Tensor of shape (blocks, A, d') and (blocks, A, d'')
-        Halves of the draws, float32.
+        Halves of the draws, float32. Their products with targets have torch's own precision, which
+        is float32 unless somebody allows it less.
     first, second : Tensor of shape (N, d') and (N, d'')
         Halves of the targets.
     heights : Tensor of shape (N,)
@@ -59,7 +60,8 @@ def cross_triton(
     blocks, n = len(u), len(heights)
     per_target = 4 * (u.shape[1] + v.shape[1])
     together = max(1, budget // (per_target * min(n, FEW_TILES * TILE)))
-    parts = []
+    none = u.new_empty(0, u.shape[1], v.shape[1])
+    parts: list[Pairs] = [(none, none, none.long())]  # of a process that has no block
     for low in range(0, blocks, together):
         part = slice(low, low + together)
         columns = max(1, budget // (per_target * len(u[part])) // TILE) * TILE

@@ -114,6 +114,13 @@ def test_crossed_draws_equal_the_eager_road_whatever_the_memory(short, device):
         assert same(cross_triton(*arrays, budget=budget), known)
 
 
+def test_a_process_without_blocks_meets_nothing(device):
+    arrays = [tensor.to(device) for tensor in halves(3, 8, 30, 2)]
+    found = cross_triton(arrays[0][:0], arrays[1][:0], *arrays[2:])
+    assert [tensor.shape for tensor in found] == [(0, 8, 8)] * 3
+    assert found[2].dtype == torch.int64
+
+
 def test_scores_that_are_no_numbers_lose(short, device):
     u, v, first, second, heights = halves(1, 8, 130, 2, whole=False)
     heights[17] = torch.nan
