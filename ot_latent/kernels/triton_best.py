@@ -35,6 +35,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from ot_latent.kernels.triton_language import interpreted, jit, passes, tl
 
@@ -60,7 +61,7 @@ class Rounded(NamedTuple):
     """Rows in few bits, and what that costs; norms are float64."""
 
     numbers: Tensor
-    """Rounded rows."""
+    """Rounded rows, with zeros up to a multiple of the coordinates multiplied at a time."""
     size: Tensor
     """Norms of the rows before."""
     lost: Tensor
@@ -200,7 +201,8 @@ def _rounded(rows: Tensor, kind: str) -> Rounded:
     norms = [
         torch.linalg.vector_norm(t, dim=1, dtype=torch.float64) for t in (rows, rows - back, back)
     ]
-    return Rounded(numbers, *norms)
+    padding = -rows.shape[1] % DEPTHS[kind]
+    return Rounded(pad(numbers, (0, padding)) if padding else numbers, *norms)
 
 
 def _screening_error(left: Rounded, most: Tensor, middle: Tensor, d: int) -> Tensor:
@@ -234,7 +236,7 @@ def _maxima(x: Tensor, y: Tensor, heights: Tensor, first: int, kind: str, *, who
     with torch.cuda.device_of(x):
         _leading_groups[(blocks, parts)](
             x, y, heights, values, groups, m, n, d, first, tiles, share,
-            PRECISION="ieee" if kind == "ieee" else "tf32", WHOLE=whole, EVEN=d % DEPTHS[kind] == 0,
+            PRECISION="ieee" if kind == "ieee" else "tf32", WHOLE=whole,
             ROWS=ROWS, GROUP=GROUP, DEPTH=DEPTHS[kind],
             num_warps=WARPS, num_stages=STAGES, enable_fp_fusion=True,
         )  # fmt: skip
@@ -308,7 +310,7 @@ def _trial(device: torch.device) -> bool:
 @jit
 def _group_maximum(
     x_rows, y, heights, tile, n, d,
-    PRECISION: tl.constexpr, EVEN: tl.constexpr,
+    PRECISION: tl.constexpr,
     ROWS: tl.constexpr, GROUP: tl.constexpr, DEPTH: tl.constexpr,
 ):  # fmt: skip
     """Return the largest score of a block of rows in a group."""
@@ -317,17 +319,8 @@ def _group_maximum(
     depth = tl.arange(0, DEPTH)
     scores = tl.zeros((ROWS, GROUP), tl.float32)
     for start in range(0, d, DEPTH):
-        if EVEN:
-            left = tl.load(x_rows[:, None] + (start + depth)[None, :])
-            right = tl.load(y_columns[None, :] + (start + depth)[:, None])
-        else:
-            inside = start + depth < d
-            left = tl.load(
-                x_rows[:, None] + (start + depth)[None, :], mask=inside[None, :], other=0
-            )
-            right = tl.load(
-                y_columns[None, :] + (start + depth)[:, None], mask=inside[:, None], other=0
-            )
+        left = tl.load(x_rows[:, None] + (start + depth)[None, :])
+        right = tl.load(y_columns[None, :] + (start + depth)[:, None])
         scores = tl.dot(left, right, scores, input_precision=PRECISION)
     tall = tl.load(heights + column, mask=column < n, other=-float("inf"))
     return tl.max(scores + tall[None, :], axis=1)
@@ -336,7 +329,7 @@ def _group_maximum(
 @jit
 def _leading_groups(
     x, y, heights, values, groups, m, n, d, first, tiles, share,
-    PRECISION: tl.constexpr, WHOLE: tl.constexpr, EVEN: tl.constexpr,
+    PRECISION: tl.constexpr, WHOLE: tl.constexpr,
     ROWS: tl.constexpr, GROUP: tl.constexpr, DEPTH: tl.constexpr,
 ):  # fmt: skip
     """Let a share of the groups pass a block of rows; write the four largest maxima, or all."""
@@ -347,7 +340,7 @@ def _leading_groups(
     g0 = tl.zeros((ROWS,), tl.int32)
     g1, g2, g3 = g0, g0, g0
     for tile in range(part * share, tl.minimum((part + 1) * share, tiles)):
-        score = _group_maximum(x_rows, y, heights, tile, n, d, PRECISION, EVEN, ROWS, GROUP, DEPTH)
+        score = _group_maximum(x_rows, y, heights, tile, n, d, PRECISION, ROWS, GROUP, DEPTH)
         if WHOLE:
             tl.store(values + (tile + row * 0).to(tl.int64) * m + row, score, mask=row < m)
         else:

@@ -192,7 +192,7 @@ def test_the_screen_errs_by_less_than_its_bound(short, device, name, kind):
 
 
 def test_the_leading_groups_are_those_of_largest_maximum(short, device, monkeypatch):
-    x, y, h = on(device, numbers(20, 5, whole=False), numbers(400, 5, whole=False), numbers(400))
+    x, y, h = on(device, numbers(20, 16, whole=False), numbers(400, 16, whole=False), numbers(400))
     every, groups = triton_best._maxima(x, y, h, 7, "ieee", whole=True)
     assert groups[0].tolist() == list(range(7, 32))
     known, at = every.topk(triton_best.KEPT, dim=1)
