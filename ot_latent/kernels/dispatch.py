@@ -17,6 +17,7 @@ from ot_latent.kernels.tiled import GROUP, TileShape, best_k_tiled
 
 COMPILED_WORK = 2 * 10**8  # multiply-adds; fewer take less time than loading compiled code
 COMPILED_ROWS = 32  # fewer rows do not pay for packing the targets
+GPU_WORK = 2 * 10**9  # multiply-adds from which a GPU has more to do than launches; not measured
 _UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 
 
@@ -64,6 +65,10 @@ def best_scores(
     (tensor([[2., 2.]]), tensor([[1, 2]]))
     """
     _check(x, points, heights, k)
+    if x.device.type == "cuda":
+        found = _best_on_gpu(x, points, heights, k, memory_budget)
+        if found is not None:
+            return found
     if _worth_compiling(x, points, k):
         budget = None if memory_budget is None else parse_bytes(memory_budget)
         found = _best_by_tree(x, points, heights, k, budget)
@@ -126,6 +131,21 @@ def _worth_compiling(x: Tensor, points: Tensor, k: int) -> bool:
     known = x.device.type == "cpu" and x.dtype in (torch.float32, torch.float64)
     large = len(x) >= COMPILED_ROWS and len(x) * points.numel() >= COMPILED_WORK
     return known and large and fused.available()
+
+
+def _best_on_gpu(
+    x: Tensor, points: Tensor, heights: Tensor, k: int, memory_budget: int | str | None
+) -> tuple[Tensor, Tensor] | None:
+    """Return what a fused product on a GPU finds, or None where there is none or little to do."""
+    large = len(x) * points.numel() >= GPU_WORK
+    if k > fused.MOST or x.dtype != torch.float32 or not large:
+        return None
+    from ot_latent.kernels import triton_best
+
+    budget = triton_best.BUDGET if memory_budget is None else parse_bytes(memory_budget)
+    if budget < triton_best.least_bytes(points.shape[1]) or not triton_best.works(x.device):
+        return None
+    return triton_best.best_k_triton(x, points, heights, k, budget=budget)
 
 
 def _best_fused(

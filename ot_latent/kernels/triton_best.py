@@ -110,7 +110,7 @@ def best_k_triton(
         Their targets; equal scores are ordered by index. None instead of both where numbers are not
         finite: a bound knows nothing of them.
     """
-    x, points, heights = x.contiguous(), points.contiguous(), heights.contiguous()
+    x, points, heights = (tensor.detach().contiguous() for tensor in (x, points, heights))
     values = x.new_empty(len(x), k)
     indices = torch.empty(len(x), k, dtype=torch.int64, device=x.device)
     left = torch.arange(len(x), device=x.device)

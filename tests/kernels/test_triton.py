@@ -15,7 +15,7 @@ from importlib.util import find_spec
 import pytest
 import torch
 
-from ot_latent.kernels import triton_best, triton_crossed, triton_language
+from ot_latent.kernels import dispatch, triton_best, triton_crossed, triton_language
 from ot_latent.kernels.crossed_eager import cross_eager
 from ot_latent.kernels.triton_best import best_k_triton
 from ot_latent.kernels.triton_crossed import best_pairs, cross_triton
@@ -259,6 +259,45 @@ def test_numbers_that_are_none_are_left_to_others(short, device):
     assert best_k_triton(*huge, 1) is None
     empty, none = best_k_triton(x[:0], y, h, 2)
     assert empty.shape == none.shape == (0, 2)
+
+
+# -- the dispatcher --------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    """What a kernel that passed its trial is asked for."""
+    calls = []
+    monkeypatch.setattr(dispatch, "GPU_WORK", 1000)
+    monkeypatch.setattr(triton_best, "works", lambda device: True)
+    monkeypatch.setattr(
+        triton_best, "best_k_triton", lambda *given, budget: calls.append((*given, budget))
+    )
+    return calls
+
+
+def test_the_dispatcher_asks_the_kernel_for_what_it_can_do(asked, monkeypatch):
+    x, y, h = numbers(20, 3), numbers(50, 3), numbers(50)
+    dispatch._best_on_gpu(x, y, h, 2, None)
+    dispatch._best_on_gpu(x, y, h, 1, "1GB")
+    assert [call[-1] for call in asked] == [triton_best.BUDGET, 10**9]
+    dispatch._best_on_gpu(x, y, h, 3, None)
+    dispatch._best_on_gpu(x[:2], y, h, 1, None)
+    dispatch._best_on_gpu(x.double(), y.double(), h.double(), 1, None)
+    dispatch._best_on_gpu(x, y, h, 1, 1000)
+    monkeypatch.setattr(triton_best, "works", lambda device: False)
+    dispatch._best_on_gpu(x, y, h, 1, None)
+    assert len(asked) == 2
+
+
+@pytest.mark.gpu
+def test_the_dispatcher_on_a_gpu_finds_what_it_finds_on_a_cpu():
+    x, y, h = numbers(2000, 24), numbers(50_000, 24, seed=1), numbers(50_000, seed=2)
+    assert len(x) * y.numel() >= dispatch.GPU_WORK
+    values, indices = dispatch.best_scores(*on("cuda", x, y, h), 2)
+    known, order = dispatch.best_scores(x, y, h, 2)
+    assert torch.equal(values.cpu(), known)
+    assert torch.equal(indices.cpu(), order)
 
 
 # -- where there is no Triton, or it fails ---------------------------------------------------------
