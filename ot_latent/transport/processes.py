@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+ONLY_ON = {"nccl": "cuda"}  # what a backend can add lies there
+
 
 def process_rank() -> tuple[int, int]:
     """Return (rank, number of processes); (0, 1) outside torch.distributed.
@@ -31,5 +33,10 @@ def add_over_processes(tensor: Tensor) -> None:
     tensor : Tensor
         Tensor of one shape on every process.
     """
-    if process_rank()[1] > 1:
-        torch.distributed.all_reduce(tensor)
+    if process_rank()[1] == 1:
+        return
+    device = ONLY_ON.get(torch.distributed.get_backend(), tensor.device.type)
+    moved = tensor if tensor.device.type == device else tensor.to(device)
+    torch.distributed.all_reduce(moved)
+    if moved is not tensor:
+        tensor.copy_(moved)
