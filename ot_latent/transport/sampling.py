@@ -239,7 +239,8 @@ class CrossedSampler(Sampler):
         near = torch.bincount(met.cells[met.gaps < width], minlength=len(self.target))
         return Tally(
             counts=blocks.counts.to(weights.device),
-            close=2 * near,  # a facet has as many draws on its other side, whose cell is not known
+            # a facet has as many draws on its other side, whose cell is not known
+            close=(2 * near).to(weights.device),
             square=blocks.estimate(weights.cpu()),
             finite=bool(torch.isfinite(met.scores).all()),
         )
