@@ -33,7 +33,7 @@ FLOORS = [
     | {"transport.plane", "transport.space"},
     {"latent.training", "transport.stochastic_state", "transport.survey", "transport.warm_start"}
     | {"transport.carving", "transport.line"},
-    {"transport.block_survey"},
+    {"transport.block_survey", "transport.refit"},
     {"transport.sampling"},
     {"transport.extension", "transport.parts", "transport.pot", "transport.verdict"}
     | {"transport.newton_start", "transport.power_diagram"},

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ot_latent._validation import as_float_tensor, check_positive
 from ot_latent.transport.measures import DiscreteMeasure
+from ot_latent.transport.refit import known_targets
 from ot_latent.transport.sampling import TRIAL_BLOCKS, Look, Sampler, Samplers, Tally
 from ot_latent.transport.solution import SemiDiscreteSolution, Status, conclude
 from ot_latent.transport.sources import Source
@@ -165,6 +166,8 @@ class StochasticNewton:
             heights=heights,
             average=heights.clone(),
             close=torch.zeros_like(heights),
+            age=torch.zeros_like(heights),
+            average_weight=torch.zeros_like(heights),
             samples=draws,
             rows=rows,
             row=draws // sampler.rows,
@@ -208,6 +211,7 @@ class StochasticNewton:
         target: DiscreteMeasure,
         *,
         initial_heights: Any = None,
+        earlier: SemiDiscreteSolution | None = None,
         state: StochasticNewtonState | None = None,
         callback: Callback | None = None,
     ) -> SemiDiscreteSolution:
@@ -221,6 +225,9 @@ class StochasticNewton:
             Points and masses.
         initial_heights : array-like of shape (N,), optional
             Heights to start from.
+        earlier : SemiDiscreteSolution, optional
+            Solution of the same source for other targets, most of which are among these. What it
+            knows of them is kept: their steps go on where they were, those of new targets begin.
         state : StochasticNewtonState, optional
             Continues bit for bit where an earlier solve of the same problem stopped.
         callback : callable, optional
@@ -245,7 +252,11 @@ class StochasticNewton:
         """
         self._check(source, target, state)
         samplers = self._samplers(source, target)
-        if state is None:
+        if state is None and earlier is not None:
+            known = known_targets(earlier, target)
+            state = self._begin(samplers, [known.heights])
+            state = replace(state, age=known.age, average_weight=known.weight)
+        elif state is None:
             state = self._begin(samplers, self._starts(source, target, initial_heights))
         elif state.status is Status.INTERRUPTED:
             state = replace(state, status=None)
@@ -334,9 +345,10 @@ class StochasticNewton:
         relative = ((close + PRIOR) / (expected * target.weights + PRIOR)).clamp_min(LEAST_SCALE)
         scale = target.weights.clamp_min(LEAST_COUNT / n)
         error = ((tally.counts.double() / n - target.weights) / scale).clamp(-CLIP, CLIP)
-        heights = state.heights - t**-STEP_EXPONENT / trace * error / relative
+        age = state.age + t  # of each height; older ones move less and weigh more
+        heights = state.heights - age**-STEP_EXPONENT / trace * error / relative
         heights = heights - heights.mean()
-        weight = (t + 1) ** AVERAGE_EXPONENT * n
+        weight = (age + 1) ** AVERAGE_EXPONENT * n
         total = state.average_weight + weight
         return replace(
             state,

@@ -13,7 +13,7 @@ from ot_latent.transport.solution import Status
 if TYPE_CHECKING:
     from ot_latent.transport.survey import CellSurvey
 
-_TENSORS = ("heights", "average", "close")
+_TENSORS = ("heights", "average", "close", "age", "average_weight")
 _CURVES = ("batch_samples", "batch_rms", "verdict_samples", "verdict_rms")
 
 
@@ -29,8 +29,10 @@ class StochasticNewtonState:
         Draws per cell with a small gap, older ones forgotten; of them the cell's own scale is read.
     expected_close : float
         How many the common scale expects of a cell of mass one.
-    average_weight : float
-        Sum of the weights in the average.
+    age : Tensor of shape (N,), float64
+        Steps that an earlier solve took for each height.
+    average_weight : Tensor of shape (N,), float64
+        Sum of the weights in the average of each height.
     step, samples, evaluated : int
         Steps taken, fitting draws and evaluation draws made.
     rows, row : int
@@ -53,8 +55,9 @@ class StochasticNewtonState:
     heights: Tensor
     average: Tensor
     close: Tensor
+    age: Tensor
+    average_weight: Tensor
     expected_close: float = 0.0
-    average_weight: float = 0.0
     step: int = 0
     samples: int = 0
     evaluated: int = 0
