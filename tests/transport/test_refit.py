@@ -48,7 +48,7 @@ def test_a_changed_problem_costs_a_small_share(solved, change):
     solver = StochasticNewton(tolerance=0.12, seed=1)  # leaves room for the error of new cells
     found = solver.solve(UniformBox.unit(8), target, earlier=earlier)
     assert found.converged
-    assert found.samples < 0.25 * solver.solve(UniformBox.unit(8), target).samples
+    assert found.samples < 0.4 * solver.solve(UniformBox.unit(8), target).samples  # goals double
 
 
 def test_what_is_not_known_is_refused(solved):
