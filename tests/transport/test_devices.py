@@ -6,6 +6,8 @@ import pytest
 import torch
 from elsewhere import AWAY, Elsewhere, There
 
+from ot_latent.transport.draws import draw_cells
+from ot_latent.transport.extension import ExtendedMap
 from ot_latent.transport.measures import DiscreteMeasure
 from ot_latent.transport.sources import Gaussian, UniformBox
 from ot_latent.transport.stochastic import StochasticNewton
@@ -46,3 +48,21 @@ def test_a_solve_elsewhere_is_the_solve_here(name, kind):
     torch.testing.assert_close(heights, here.potential.heights, atol=1e-5, rtol=1e-5)
     assert there.mass_error == pytest.approx(here.mass_error, rel=1e-3)
     assert there.cost == pytest.approx(here.cost, rel=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["affine", "noise", "none"])
+def test_a_map_elsewhere_is_the_map_here(kind):
+    source, groups = SOURCES["box"], torch.arange(150) % 3
+    solver = StochasticNewton(tolerance=0.3, sampling="independent")
+    found = []
+    for place in ("cpu", AWAY):
+        with Elsewhere():
+            solution = solver.solve(source, DiscreteMeasure.uniform(cloud().to(place)))
+            known = solution.potential, solution.centroids, solution.within_scale
+            map_ = ExtendedMap.build(*known, kind=kind, groups=groups, neighbours=8)
+            x, cells = draw_cells(source, map_, 20, seed=1, allowed=(groups == 1).to(place))
+            codes = map_(x, seed=2)
+            assert x.device == cells.device == codes.device == torch.device(place)
+            found.append((x.cpu(), cells.cpu(), codes.cpu(), solution.potential.semidual().cpu()))
+    for here, there in zip(*found, strict=True):
+        torch.testing.assert_close(here, there, atol=1e-5, rtol=1e-5)
