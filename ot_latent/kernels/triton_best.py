@@ -307,7 +307,7 @@ def _trial(device: torch.device) -> bool:
     )
 
 
-@jit
+@jit()
 def _group_maximum(
     x_rows, y, heights, tile, n, d,
     PRECISION: tl.constexpr,
@@ -326,7 +326,7 @@ def _group_maximum(
     return tl.max(scores + tall[None, :], axis=1)
 
 
-@jit
+@jit("m", "n", "first", "tiles", "share")
 def _leading_groups(
     x, y, heights, values, groups, m, n, d, first, tiles, share,
     PRECISION: tl.constexpr, WHOLE: tl.constexpr,
@@ -362,14 +362,14 @@ def _leading_groups(
         _store(values, groups, out + 3 * m, v3, g3, row < m)
 
 
-@jit
+@jit()
 def _store(values, groups, out, value, group, real):
     """Write one rank of all rows."""
     tl.store(values + out, value, mask=real)
     tl.store(groups + out, group, mask=real)
 
 
-@jit
+@jit("n")
 def _score_group(
     x, y, heights, rows, groups, values, indices, n, d, GROUP: tl.constexpr, DEPTH: tl.constexpr
 ):

@@ -164,7 +164,7 @@ def _joined(found: Sequence[Pairs], *, cut: bool = False) -> Pairs:
     return top, torch.where(chosen, runner, best).amax(dim=0), first
 
 
-@jit
+@jit("rows", "columns", "tiles", "share")
 def _tile_maxima(
     p, q, best, runner, where, rows, columns, n, tiles, share,
     SIDE: tl.constexpr, LANES: tl.constexpr, TILE: tl.constexpr,
@@ -200,7 +200,7 @@ def _tile_maxima(
     tl.store(where + out, found, mask=real)
 
 
-@jit
+@jit("rows", "columns", "n")
 def _within_tile(
     p, q, best, where, rest, place, rows, columns, n,
     SIDE: tl.constexpr, LANES: tl.constexpr, TILE: tl.constexpr,

@@ -47,20 +47,23 @@ def interpreted() -> bool:
     return bool(triton is not None and triton.knobs.runtime.interpret)
 
 
-def jit(function: Callable[..., Any]) -> Any:
+def jit(*sizes: str) -> Callable[[Callable[..., Any]], Any]:
     """Mark a function as a kernel.
 
     Parameters
     ----------
-    function : callable
-        Written in Triton's language.
+    *sizes : str
+        Arguments whose values the compiler shall not look at, so that one compilation serves all.
 
     Returns
     -------
-    object
-        The kernel, to be launched as ``kernel[grid](...)``; the function where Triton is missing.
+    callable
+        Makes a function in Triton's language a kernel, to be launched as ``kernel[grid](...)``;
+        leaves it as it is where Triton is missing.
     """
-    return function if triton is None else triton.jit(function)
+    if triton is None:
+        return lambda function: function
+    return triton.jit(do_not_specialize=list(sizes))
 
 
 def passes(trial: Callable[[torch.device], bool], device: torch.device) -> bool:

@@ -307,7 +307,8 @@ def test_without_triton_nothing_is_tried(monkeypatch):
     monkeypatch.setattr(triton_language, "triton", None)
     assert not triton_language.installed()
     assert not triton_language.passes(lambda device: 1 / 0, CPU)
-    assert triton_language.jit(same) is same
+    assert not triton_language.interpreted()
+    assert triton_language.jit("n")(same) is same
 
 
 def test_a_failed_trial_warns_and_eager_operations_serve(monkeypatch):
