@@ -1,7 +1,8 @@
 """The GPU kernels against brute force: on a GPU where there is one, else in Triton's interpreter.
 
 Without a GPU one test runs this file again in a process where Triton interprets its kernels on CPU
-tensors; that has to be said before Triton is imported.
+tensors (that has to be said before Triton is imported), and others compile them for two generations
+of cards.
 """
 
 from __future__ import annotations
@@ -259,6 +260,73 @@ def test_numbers_that_are_none_are_left_to_others(short, device):
     assert best_k_triton(*huge, 1) is None
     empty, none = best_k_triton(x[:0], y, h, 2)
     assert empty.shape == none.shape == (0, 2)
+
+
+# -- compiled for cards that are not here ----------------------------------------------------------
+
+MATRIX_UNITS = {80: "mma.sync", 90: "wgmma"}
+
+
+def compiled(kernel, generation, numbers, constants, **pointers):
+    """Return the assembly of a kernel; pointers hold float32 where nothing else is said."""
+    from triton.backends.compiler import GPUTarget
+    from triton.compiler import ASTSource, compile
+
+    kinds = dict.fromkeys(numbers, "i32") | dict.fromkeys(constants, "constexpr")
+    signature = {name: kinds.get(name, pointers.get(name, "*fp32")) for name in kernel.arg_names}
+    multiple = [["tt.divisibility", 16]]
+    aligned = [name for name, kind in signature.items() if kind[0] == "*" or name == "d"]
+    source = ASTSource(
+        fn=kernel,
+        signature=signature,
+        constexprs=constants,
+        attrs={(kernel.arg_names.index(name),): multiple for name in aligned},
+    )
+    options = {"num_warps": triton_best.WARPS, "enable_fp_fusion": True}
+    return compile(source, target=GPUTarget("cuda", generation, 32), options=options).asm
+
+
+@pytest.fixture
+def compiler(monkeypatch, tmp_path):
+    """Triton's compiler, which needs no GPU; it leaves nothing behind."""
+    if not HAS_TRITON:
+        pytest.skip(MISSING)
+    if INTERPRETING:
+        pytest.skip("this is the process that interprets kernels")
+    monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
+    return compiled
+
+
+@pytest.mark.parametrize("generation", MATRIX_UNITS)
+def test_crossed_kernels_compile(compiler, generation):
+    constants = {"LANES": triton_crossed.LANES, "TILE": triton_crossed.TILE}
+    sizes = ["rows", "columns", "n"]
+    for side in (8, 16):
+        kernel, more = triton_crossed._tile_maxima, ["tiles", "share"]
+        found = compiler(kernel, generation, sizes + more, constants | {"SIDE": side}, where="*i32")
+        assert found["cubin"]
+        assert "max.f32" in found["ptx"]
+    kernel, places = triton_crossed._within_tile, {"where": "*i32", "place": "*i32"}
+    assert compiler(kernel, generation, sizes, constants | {"SIDE": 8}, **places)["cubin"]
+
+
+@pytest.mark.parametrize("generation", MATRIX_UNITS)
+def test_the_product_compiles_for_matrix_units(compiler, generation):
+    sizes = ["m", "n", "d", "first", "tiles", "share"]
+    tile = {"ROWS": triton_best.ROWS, "GROUP": triton_best.GROUP}
+    for kind, depth in triton_best.DEPTHS.items():
+        whole = kind == "ieee"
+        constants = tile | {"DEPTH": depth, "PRECISION": "ieee" if whole else "tf32"}
+        given = dict.fromkeys(("x", "y"), "*bf16" if kind == "bf16" else "*fp32")
+        kernel = triton_best._leading_groups
+        found = compiler(
+            kernel, generation, sizes, constants | {"WHOLE": whole}, groups="*i32", **given
+        )
+        assert found["cubin"]
+        assert (MATRIX_UNITS[generation] in found["ptx"]) != whole
+    constants = {"GROUP": triton_best.GROUP, "DEPTH": triton_best.DEPTHS["ieee"]}
+    places = dict.fromkeys(("rows", "groups", "indices"), "*i64")
+    assert compiler(triton_best._score_group, generation, ["n", "d"], constants, **places)["cubin"]
 
 
 # -- the dispatcher --------------------------------------------------------------------------------
