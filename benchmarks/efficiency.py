@@ -42,7 +42,7 @@ Job = tuple[str, int, Callable[[], Callable[[], Fit]]]  # setting, seed, what pr
 
 def ours(problem: Problem, samples: int, seed: int, sampling: str = "auto") -> Fit:
     """`StochasticNewton` on this many draws, no verdict in between."""
-    from ot_latent.transport.sampling import Samplers
+    from ot_latent.transport.samplers import Samplers
     from ot_latent.transport.stochastic import StochasticNewton
     from ot_latent.transport.verdict import averaged_potential
 

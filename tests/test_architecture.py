@@ -28,13 +28,15 @@ FLOORS = [
     {"kernels.cells2d", "kernels.cells3d"}
     | {"latent.autoencoder", "latent.batches", "latent.classifier", "latent.neighbours", "latent.preprocessing"}
     | {"latent.training_state", "transport.cells", "transport.potential", "transport.source_kinds"}
-    | {"transport.crossing"},
+    | {"transport.target_chunks"},
+    {"transport.crossing"},
     {"metrics", "raster", "tears", "theory", "run_folder", "transport.solution", "transport.triangulation"}
     | {"transport.plane", "transport.space"},
     {"latent.training", "transport.stochastic_state", "transport.survey", "transport.warm_start"}
     | {"transport.carving", "transport.line"},
     {"transport.block_survey", "transport.refit"},
     {"transport.sampling"},
+    {"transport.samplers"},
     {"transport.extension", "transport.parts", "transport.pot", "transport.verdict"}
     | {"transport.newton_start", "transport.power_diagram"},
     {"transport.newton", "transport.stochastic"},

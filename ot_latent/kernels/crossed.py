@@ -103,7 +103,12 @@ class Crossings(NamedTuple):
 
 
 def cross_packed(
-    u: np.ndarray, v: np.ndarray, targets: PackedTargets, heights: np.ndarray
+    u: np.ndarray,
+    v: np.ndarray,
+    targets: PackedTargets,
+    heights: np.ndarray,
+    start: int = 0,
+    found: Crossings | None = None,
 ) -> Crossings:
     """Return the best two scores and the winner of all combinations of halves, block by block.
 
@@ -115,6 +120,10 @@ def cross_packed(
         The targets.
     heights : ndarray of shape (N,)
         Their heights.
+    start : int, default=0
+        Index of the first target.
+    found : Crossings, optional
+        What the draws met among targets of smaller index; it is updated in place.
 
     Returns
     -------
@@ -124,9 +133,9 @@ def cross_packed(
     tile = targets.first.shape[1] * STRIP
     padded = np.full(len(targets.first) * tile, -np.inf, np.float32)
     padded[: targets.size] = heights
-    found = Crossings.empty(u.shape[0], u.shape[1])
+    found = Crossings.empty(u.shape[0], u.shape[1]) if found is None else found
     u, v = np.ascontiguousarray(u, np.float32), np.ascontiguousarray(v, np.float32)
-    cross_targets(u, v, targets.first, targets.second, padded, 0, CHUNK // tile, *found)
+    cross_targets(u, v, targets.first, targets.second, padded, start, CHUNK // tile, *found)
     return found
 
 

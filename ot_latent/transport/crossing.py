@@ -13,16 +13,20 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from ot_latent._random import BLOCK_ROWS, Stream
 from ot_latent.kernels.crossed_eager import cross_eager
 from ot_latent.transport.measures import DiscreteMeasure
-from ot_latent.transport.processes import add_over_processes, process_rank
+from ot_latent.transport.processes import (
+    add_over_processes,
+    best_over_processes,
+    process_rank,
+)
 from ot_latent.transport.product import ProductForm
 from ot_latent.transport.sources import Source
+from ot_latent.transport.target_chunks import TargetChunks
 
 if TYPE_CHECKING:
     from ot_latent.kernels.crossed import PackedTargets
@@ -62,34 +66,41 @@ class Crossing:
         The targets.
     form : ProductForm
         That of the source.
+    memory_budget : int or str, optional
+        Bytes that packed targets may take, see `TargetChunks`.
+    sharded : bool, default=False
+        Whether each process of `torch.distributed` meets a part of the targets, and packs only
+        these; else each meets all targets with a part of the draws.
     """
 
     source: Source
     target: DiscreteMeasure
     form: ProductForm
-    centre: Tensor = field(init=False)
-    lift: Tensor = field(init=False)
+    memory_budget: int | str | None = None
+    sharded: bool = False
+    chunks: TargetChunks = field(init=False, repr=False)
     halves: tuple[Tensor, Tensor] = field(init=False, repr=False)
-    packed: PackedTargets = field(init=False, repr=False)
     _noise: dict[tuple[int, int, int], Tensor] = field(init=False, default_factory=dict)
     _pool: ThreadPoolExecutor = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         """Pack the targets."""
-        from ot_latent.kernels.crossed import pack_targets
-
-        points = self.target.points.detach().cpu().double()
-        centre = self.target.weights.cpu() @ points
-        centred = points - centre
-        pulled, split = self.form.pulled(centred).float(), self.form.split
-        object.__setattr__(self, "centre", centre)
-        object.__setattr__(self, "lift", centred @ self.form.offset)
-        if self.target.points.device.type == "cpu":
-            object.__setattr__(self, "packed", pack_targets(pulled.numpy(), split))
-        else:
-            halves = pulled.to(self.target.points.device).tensor_split([split], dim=1)
-            object.__setattr__(self, "halves", halves)
+        rank, world = process_rank() if self.sharded else (0, 1)
+        first, last = (len(self.target) * r // world for r in (rank, rank + 1))
+        on_cpu = self.target.points.device.type == "cpu"
+        budget = self.memory_budget if on_cpu else 0
+        chunks = TargetChunks(self.target, self.form, first, last, budget)
+        object.__setattr__(self, "chunks", chunks)
+        if not on_cpu:
+            centred = self.target.points.detach().cpu().double() - chunks.centre
+            pulled = self.form.pulled(centred).float().to(self.target.points.device)
+            object.__setattr__(self, "halves", pulled.tensor_split([self.form.split], dim=1))
         object.__setattr__(self, "_pool", ThreadPoolExecutor(torch.get_num_threads()))
+
+    @property
+    def centre(self) -> Tensor:
+        """Mean of the targets."""
+        return self.chunks.centre
 
     def rows(self, seed: int, stream: Stream, start: int, count: int) -> Tensor:
         """Return coordinates z of rows of a stream of the source.
@@ -140,33 +151,40 @@ class Crossing:
             Cells, scores and gaps; scores that are no numbers stay at minus infinity.
         """
         split, blocks = self.form.split, z.reshape(-1, rows, z.shape[1])
-        rank, world = process_rank()
+        rank, world = (0, 1) if self.sharded else process_rank()
         mine = blocks[rank::world]
-        lifted = heights.cpu() + self.lift
+        lifted = heights.cpu() + self.chunks.lift
         top = lifted.max()  # taken out, so that float32 spends its digits on differences
         meet = self._in_threads if self.target.points.device.type == "cpu" else self._on_device
         part = meet(mine[:, :, :split], mine[:, :, split:], (lifted - top).float())
+        if self.sharded:
+            part = best_over_processes(*part)
         best, runner, cells = (tensor.flatten(1) for tensor in part)
         found = cells.long(), best.double() + top, best - runner
-        return Met(*(_shared(tensor, len(blocks)) for tensor in found))
+        return Met(*(found if self.sharded else (_shared(tensor, len(blocks)) for tensor in found)))
 
     def _in_threads(self, u: Tensor, v: Tensor, heights: Tensor) -> list[Tensor]:
         """Meet blocks in the compiled kernel, shared among threads."""
-        from ot_latent.kernels.crossed import cross_packed
+        from ot_latent.kernels.crossed import Crossings, cross_packed
 
         first, second, numbers = u.numpy(), v.numpy(), heights.numpy()
-
-        def work(share: slice) -> list[np.ndarray]:
-            return list(cross_packed(first[share], second[share], self.packed, numbers))
-
+        found = Crossings.empty(len(u), u.shape[1])
         pairs = len(u) * u.shape[1] ** 2 * len(heights)
-        threads = min(torch.get_num_threads(), len(u)) if pairs >= PAIRS_PER_THREAD else 1
-        if threads <= 1:
-            return [torch.from_numpy(array) for array in work(slice(None))]
+        threads = max(1, min(torch.get_num_threads(), len(u))) if pairs > PAIRS_PER_THREAD else 1
         ends = [len(u) * i // threads for i in range(threads + 1)]
         shares = [slice(low, high) for low, high in itertools.pairwise(ends)]
-        parts = list(self._pool.map(work, shares))
-        return [torch.from_numpy(np.concatenate(arrays)) for arrays in zip(*parts, strict=True)]
+        for start, packed in self.chunks:
+
+            def work(share: slice, start: int = start, packed: PackedTargets = packed) -> None:
+                part = Crossings(*(array[share] for array in found))
+                here = numbers[start : start + packed.size]
+                cross_packed(first[share], second[share], packed, here, start, part)
+
+            if threads == 1:
+                work(shares[0])
+            else:
+                list(self._pool.map(work, shares))
+        return [torch.from_numpy(array) for array in found]
 
     def _on_device(self, u: Tensor, v: Tensor, heights: Tensor) -> list[Tensor]:
         """Meet blocks on the device of the targets: in a fused kernel where it has one, or eagerly."""

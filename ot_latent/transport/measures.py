@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,6 +12,7 @@ from torch import Tensor
 
 from ot_latent._validation import DataError, as_float_tensor
 
+CHUNK_NUMBERS = 2**24  # of points that are brought to float64 at a time
 WEIGHT_SUM_TOLERANCE = 1e-6  # a looser sum is a mistake of the caller's, not rounding
 
 
@@ -59,6 +61,40 @@ class DiscreteMeasure:
     weights: Tensor
     inverse: Tensor = field(init=False, repr=False)
 
+    @classmethod
+    def distinct(cls, points: Any, weights: Any = None) -> DiscreteMeasure:
+        """Return a measure on points that the caller knows to be finite and distinct.
+
+        Nothing is copied or searched for repetitions, so the points may be a memory map larger
+        than the memory.
+
+        Parameters
+        ----------
+        points : Tensor or ndarray of shape (N, d)
+            Floating-point points, such as ``numpy.load(path, mmap_mode="r")``.
+        weights : array-like of shape (N,), optional
+            Masses; equal ones by default.
+
+        Returns
+        -------
+        DiscreteMeasure
+            The measure.
+        """
+        rows = points if isinstance(points, Tensor) else _tensor_of(points)
+        if rows.ndim != 2 or 0 in rows.shape or not rows.is_floating_point():
+            raise DataError(
+                f"points must be floating-point numbers of shape (N, d), got {rows.dtype} of shape "
+                f"{tuple(rows.shape)}; convert and reshape them."
+            )
+        n = len(rows)
+        given = torch.full((n,), 1.0 / n, dtype=torch.float64) if weights is None else weights
+        masses = _check_weights(given, n).to(rows.device)
+        measure = object.__new__(cls)
+        object.__setattr__(measure, "points", rows)
+        object.__setattr__(measure, "weights", masses / masses.sum())
+        object.__setattr__(measure, "inverse", torch.arange(n, device=rows.device))
+        return measure
+
     def __post_init__(self) -> None:
         """Check, merge equal points, normalise."""
         points = as_float_tensor(self.points, "points", ndim=2)
@@ -96,6 +132,27 @@ class DiscreteMeasure:
         """Dimension d of the space."""
         return self.points.shape[1]
 
+    def mean(self) -> Tensor:
+        """Return the mean of the measure.
+
+        Returns
+        -------
+        Tensor of shape (d,), float64, on the CPU
+            Sum of the masses times the points.
+        """
+        return torch.stack([w @ y for w, y in self._chunks()]).sum(dim=0)
+
+    def variances(self) -> Tensor:
+        """Return the variance of every coordinate.
+
+        Returns
+        -------
+        Tensor of shape (d,), float64, on the CPU
+            Diagonal of the covariance.
+        """
+        mean = self.mean()
+        return torch.stack([w @ (y - mean).square() for w, y in self._chunks()]).sum(dim=0)
+
     def covariance(self) -> Tensor:
         """Return the covariance of the measure.
 
@@ -104,13 +161,29 @@ class DiscreteMeasure:
         Tensor of shape (d, d), float64, on the CPU
             Sum of the masses times the outer products of the centred points.
         """
-        weights, points = self.weights.cpu(), self.points.detach().cpu().double()
-        centred = points - weights @ points
-        return (centred.T * weights) @ centred
+        mean, total = self.mean(), torch.zeros(self.dim, self.dim, dtype=torch.float64)
+        for weights, points in self._chunks():
+            centred = points - mean
+            total += (centred.T * weights) @ centred
+        return total
+
+    def _chunks(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """Return masses and points in float64 on the CPU, a few rows at a time."""
+        step = max(1, CHUNK_NUMBERS // self.dim)
+        for start in range(0, len(self), step):
+            rows = slice(start, start + step)
+            yield self.weights[rows].cpu(), self.points[rows].detach().cpu().double()
 
     def __len__(self) -> int:
         """Return the number N of distinct points."""
         return len(self.points)
+
+
+def _tensor_of(points: Any) -> Tensor:
+    """Return a tensor that shares the memory of an array, be it a read-only map of a file."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The given NumPy array is not writable", UserWarning)
+        return torch.from_numpy(points)
 
 
 def _check_weights(value: Any, n: int) -> Tensor:

@@ -40,3 +40,30 @@ def add_over_processes(tensor: Tensor) -> None:
     torch.distributed.all_reduce(moved)
     if moved is not tensor:
         tensor.copy_(moved)
+
+
+def best_over_processes(best: Tensor, runner: Tensor, winner: Tensor) -> list[Tensor]:
+    """Return the best two scores and the winner over the targets of all processes.
+
+    Parameters
+    ----------
+    best, runner : Tensor of one shape
+        Largest and second-largest score among this process's targets.
+    winner : Tensor of the same shape, integer
+        Target of the largest score.
+
+    Returns
+    -------
+    list of Tensor
+        Best, runner-up and winner over all; equal scores go to the smallest index.
+    """
+    if process_rank()[1] == 1:
+        return [best, runner, winner]
+    operation = torch.distributed.ReduceOp
+    top, place = best.clone(), winner.clone()
+    torch.distributed.all_reduce(top, operation.MAX)
+    place[best < top] = torch.iinfo(place.dtype).max
+    torch.distributed.all_reduce(place, operation.MIN)
+    rest = torch.where((best == top) & (winner == place), runner, best)
+    torch.distributed.all_reduce(rest, operation.MAX)
+    return [top, rest, place]

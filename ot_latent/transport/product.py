@@ -117,9 +117,8 @@ def product_form(source: Source, target: DiscreteMeasure) -> ProductForm | None:
     if source.dim < 2 or not isinstance(source, UniformBox | Gaussian):
         return None
     if isinstance(source, UniformBox) or (source.scale is not None and source.dim > MOST_ROTATED):
-        weights, points = target.weights.cpu(), target.points.detach().cpu().double()
-        spread = weights @ (points - weights @ points).square()
-        return ProductForm(source.mean, None, None, _balanced(spread * source.covariance.diag()))
+        spread = target.variances() * source.covariance.diag()
+        return ProductForm(source.mean, None, None, _balanced(spread))
     factor = torch.linalg.cholesky(source.covariance)
     values, vectors = torch.linalg.eigh(factor.T @ target.covariance() @ factor)
     rotation = _paired(vectors.flip(1)[:, _balanced(values.flip(0))])

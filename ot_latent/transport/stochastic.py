@@ -13,7 +13,8 @@ from torch import Tensor
 from ot_latent._validation import as_float_tensor, check_positive
 from ot_latent.transport.measures import DiscreteMeasure
 from ot_latent.transport.refit import known_targets
-from ot_latent.transport.sampling import TRIAL_BLOCKS, Look, Sampler, Samplers, Tally
+from ot_latent.transport.samplers import TRIAL_BLOCKS, Samplers
+from ot_latent.transport.sampling import Look, Sampler, Tally
 from ot_latent.transport.solution import SemiDiscreteSolution, Status, conclude
 from ot_latent.transport.sources import Source
 from ot_latent.transport.stochastic_state import StochasticNewtonState
@@ -79,11 +80,15 @@ class StochasticNewton:
     max_steps : int, optional
         Budget of steps.
     memory_budget : int or str, optional
-        Working memory of the kernel, such as "2GB".
+        Bytes such as "2GB" for the kernel; where the targets of crossed draws, packed, take more,
+        they are packed anew from where they lie (a memory map, say) in every step.
     sampling : {"auto", "crossed", "independent"}, default="auto"
         Crossed draws combine the halves of a product source (box, Gaussian), which costs one
         addition per draw and target; "auto" uses them where they inflate the variance of counts
         less than twice, and chooses the size of their blocks. Independent draws are the reference.
+    sharded : bool, default=False
+        Under `torch.distributed`, let each process meet a part of the targets with all crossed
+        draws, where one cannot hold them all; by default each meets all with a part of the draws.
 
     References
     ----------
@@ -108,6 +113,7 @@ class StochasticNewton:
     max_steps: int | None = None
     memory_budget: int | str | None = None
     sampling: str = "auto"
+    sharded: bool = False
 
     def __post_init__(self) -> None:
         """Check the numbers."""
@@ -305,7 +311,7 @@ class StochasticNewton:
 
     def _samplers(self, source: Source, target: DiscreteMeasure) -> Samplers:
         """Prepare how draws are made."""
-        return Samplers(source, target, self.seed, self.sampling, self.memory_budget)
+        return Samplers(source, target, self.seed, self.sampling, self.memory_budget, self.sharded)
 
     def _starts(self, source: Source, target: DiscreteMeasure, given: Any) -> list[Tensor]:
         """Return candidate starting heights."""

@@ -18,7 +18,8 @@ from ot_latent.transport.crossing import Crossing, _road
 from ot_latent.transport.measures import DiscreteMeasure
 from ot_latent.transport.potential import BrenierPotential
 from ot_latent.transport.product import product_form
-from ot_latent.transport.sampling import CrossedSampler, Samplers, best_rows
+from ot_latent.transport.samplers import Samplers, best_rows
+from ot_latent.transport.sampling import CrossedSampler
 from ot_latent.transport.sources import Gaussian, UniformBall, UniformBox
 from ot_latent.transport.stochastic import StochasticNewton
 from ot_latent.transport.survey import survey_cells
@@ -209,7 +210,7 @@ def test_blocks_met_on_a_device_fall_into_the_same_cells():
     pulled = crossing.form.pulled(target.points.double() - crossing.centre).float()
     object.__setattr__(crossing, "halves", pulled.tensor_split([split], dim=1))
     blocks = crossing.rows(0, Stream.FIT, 0, 32).reshape(2, 16, 3)
-    given = blocks[:, :, :split], blocks[:, :, split:], crossing.lift.float()
+    given = blocks[:, :, :split], blocks[:, :, split:], crossing.chunks.lift.float()
     for ours, eager in zip(crossing._in_threads(*given), crossing._on_device(*given), strict=True):
         torch.testing.assert_close(ours.double(), eager.double(), atol=1e-5, rtol=1e-5)
 
@@ -220,6 +221,33 @@ def test_a_gpu_has_a_fused_kernel_where_it_passes_its_trial(monkeypatch):
     assert _road(torch.device("cuda")) is cross_triton
     works["cuda"] = False
     assert _road(torch.device("cuda")) is _road(torch.device("mps")) is cross_eager
+
+
+def test_targets_beyond_the_budget_are_packed_anew_and_change_nothing(tmp_path):
+    points = cloud(3000, 6).numpy()
+    np.save(tmp_path / "points.npy", points)
+    mapped = np.load(tmp_path / "points.npy", mmap_mode="r")
+    source, target = UniformBox.unit(6), DiscreteMeasure.distinct(mapped)
+    held = StochasticNewton(tolerance=0.3).solve(source, DiscreteMeasure.uniform(points))
+    streamed = StochasticNewton(tolerance=0.3, memory_budget="30KB").solve(source, target)
+    assert torch.equal(held.potential.heights, streamed.potential.heights)
+    assert torch.equal(held.centroids, streamed.centroids)
+    crossing = Crossing(source, target, product_form(source, target), "30KB")
+    assert not crossing.chunks.fits
+    assert len(list(crossing.chunks)) == 3  # no fewer than 1,024 rows at a time
+
+
+def test_distinct_points_are_taken_as_they_are():
+    points = cloud(50, 3).double()
+    target = DiscreteMeasure.distinct(points)
+    assert target.points.data_ptr() == points.data_ptr()
+    torch.testing.assert_close(target.mean(), points.mean(dim=0))
+    torch.testing.assert_close(target.covariance(), torch.cov(points.T, correction=0))
+    torch.testing.assert_close(target.variances(), target.covariance().diagonal())
+    weighted = DiscreteMeasure.distinct(points, torch.linspace(1, 2, 50).double() / 75)
+    torch.testing.assert_close(weighted.mean(), weighted.weights @ points)
+    with pytest.raises(ValueError, match="points must be floating-point numbers of shape"):
+        DiscreteMeasure.distinct(np.arange(6).reshape(2, 3))
 
 
 @pytest.mark.gpu
