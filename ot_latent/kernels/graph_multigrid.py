@@ -67,7 +67,18 @@ class Hierarchy(NamedTuple):
 def build(indptr: np.ndarray, indices: np.ndarray, data: np.ndarray, scale: float) -> Hierarchy:
     """Return the hierarchy of ``scale`` times a Laplacian.
 
-    A graph without edges between many parts cannot be coarsened; its inverse is NaN.
+    Parameters
+    ----------
+    indptr, indices, data : ndarray
+        Graph Laplacian in CSR form.
+    scale : float
+        Factor of the Laplacian.
+
+    Returns
+    -------
+    Hierarchy
+        All levels. A graph without edges between many parts cannot be coarsened; its inverse at
+        the last level is NaN.
     """
     graphs = [graph_of(indptr, indices, data, scale)]
     groups: list[np.ndarray] = []
@@ -312,8 +323,23 @@ def solve(
 ) -> tuple[np.ndarray, int]:
     """Solve ``A x = rhs`` for a graph Laplacian in CSR form and a right-hand side of mean zero.
 
-    Stops where the residual has fallen by ``rtol``. Returns x, NaN where the graph falls into many
-    parts, and the iterations.
+    Parameters
+    ----------
+    indptr, indices, data : ndarray
+        The Laplacian.
+    rhs : ndarray of shape (N,)
+        Right-hand side.
+    rtol : float
+        Stops where the residual has fallen by this factor.
+    most : int
+        Iterations after which it gives up.
+
+    Returns
+    -------
+    x : ndarray of shape (N,)
+        Solution, NaN where the graph falls into many parts.
+    iterations : int
+        How many were taken.
     """
     degrees = np.abs(data).sum() / 2.0
     if degrees == 0.0:
