@@ -15,9 +15,9 @@ from it by a number that is the same for all targets of a row, and by
     |x' - \tilde x|\,|y'| + |\tilde x|\,|y' - \tilde y|
 
 (triangle and Cauchy-Schwarz), whose norms are measured, not estimated. Matrix units multiply such
-numbers exactly and add d of them with an error of at most :math:`d\,2^{-21} |\tilde x||\tilde y|`: each
+numbers exactly and add d of them with an error of at most :math:`d\,2^{-22} |\tilde x||\tilde y|`: each
 of fewer than 1.25 d additions cuts off at most :math:`2^{-23}` of the largest addend, and none of these
-exceeds :math:`\sum_i |\tilde x_i \tilde y_i| \le |\tilde x||\tilde y|`; a factor of three is left. With
+exceeds :math:`\sum_i |\tilde x_i \tilde y_i| \le |\tilde x||\tilde y|`; a factor of 1.6 is left. With
 the roundings of differences and heights this gives an error e of a row. Scoring again has the error
 :math:`e' = (d + 2)\,2^{-24} (|x||y| + |h|)`, whatever the order. If :math:`V_k` is the k-th best group
 maximum, k targets reach :math:`V_k - e - e'` in float32, and none of a group with
@@ -41,7 +41,9 @@ from ot_latent.kernels.triton_language import interpreted, jit, passes, tl
 
 MOST = 2
 """Best scores that the kernels can find."""
-KEPT = 4  # groups of a row; all but the last can be scored again, the last bounds all others
+KEPT = (
+    8  # groups of a row, a power of two; the last bounds all others, the rest can be scored again
+)
 ROWS, GROUP = 128, 128  # of a product's tile
 DEPTHS = {"bf16": 64, "tf32": 32, "ieee": 32}  # coordinates multiplied at a time
 WARPS, STAGES = 8, 3
@@ -50,7 +52,7 @@ BUDGET = 512 * 10**6  # bytes of working memory
 COORDINATE, MAXIMUM = 20, 40  # bytes that pass through for a coordinate, for a group of a row
 SCREENS = ("bf16", "tf32")
 UNIT = 2.0**-24  # of rounding in float32
-SUMMING = 2.0**-21  # error of adding on matrix units, per coordinate
+SUMMING = 2.0**-22  # error of adding on matrix units, per coordinate
 _NONE = 2**62  # an index that is none
 
 Found = tuple[Tensor, Tensor]
@@ -237,7 +239,7 @@ def _maxima(x: Tensor, y: Tensor, heights: Tensor, first: int, kind: str, *, who
         _leading_groups[(blocks, parts)](
             x, y, heights, values, groups, m, n, d, first, tiles, share,
             PRECISION="ieee" if kind == "ieee" else "tf32", WHOLE=whole,
-            ROWS=ROWS, GROUP=GROUP, DEPTH=DEPTHS[kind],
+            ROWS=ROWS, GROUP=GROUP, DEPTH=DEPTHS[kind], KEPT=KEPT,
             num_warps=WARPS, num_stages=STAGES, enable_fp_fusion=True,
         )  # fmt: skip
     return values.T, groups.T.long()
@@ -330,43 +332,28 @@ def _group_maximum(
 def _leading_groups(
     x, y, heights, values, groups, m, n, d, first, tiles, share,
     PRECISION: tl.constexpr, WHOLE: tl.constexpr,
-    ROWS: tl.constexpr, GROUP: tl.constexpr, DEPTH: tl.constexpr,
+    ROWS: tl.constexpr, GROUP: tl.constexpr, DEPTH: tl.constexpr, KEPT: tl.constexpr,
 ):  # fmt: skip
-    """Let a share of the groups pass a block of rows; write the four largest maxima, or all."""
+    """Let a share of the groups pass a block of rows; write the KEPT largest maxima, or all."""
     row, part = tl.program_id(0) * ROWS + tl.arange(0, ROWS), tl.program_id(1)
     x_rows = x + tl.minimum(row, m - 1).to(tl.int64) * d
-    v0 = tl.full((ROWS,), -float("inf"), tl.float32)
-    v1, v2, v3 = v0, v0, v0
-    g0 = tl.zeros((ROWS,), tl.int32)
-    g1, g2, g3 = g0, g0, g0
+    slots = tl.arange(0, KEPT)[None, :]
+    best = tl.full((ROWS, KEPT), -float("inf"), tl.float32)
+    found = tl.zeros((ROWS, KEPT), tl.int32)
     for tile in range(part * share, tl.minimum((part + 1) * share, tiles)):
         score = _group_maximum(x_rows, y, heights, tile, n, d, PRECISION, ROWS, GROUP, DEPTH)
         if WHOLE:
             tl.store(values + (tile + row * 0).to(tl.int64) * m + row, score, mask=row < m)
-        else:
-            group = first + tile
-            over0, over1, over2 = score > v0, score > v1, score > v2
-            g3 = tl.where(over2, g2, tl.where(score > v3, group, g3))
-            v3 = tl.where(over2, v2, tl.maximum(score, v3))
-            g2 = tl.where(over1, g1, tl.where(over2, group, g2))
-            v2 = tl.where(over1, v1, tl.where(over2, score, v2))
-            g1 = tl.where(over0, g0, tl.where(over1, group, g1))
-            v1 = tl.where(over0, v0, tl.where(over1, score, v1))
-            g0 = tl.where(over0, group, g0)
-            v0 = tl.where(over0, score, v0)
+        else:  # the least of those kept makes room
+            least = tl.min(best, axis=1)
+            slot = tl.min(tl.where(best == least[:, None], slots, KEPT), axis=1)
+            change = (slots == slot[:, None]) & (score > least)[:, None]
+            best = tl.where(change, score[:, None], best)
+            found = tl.where(change, first + tile, found)
     if not WHOLE:
-        out = part.to(tl.int64) * 4 * m + row
-        _store(values, groups, out, v0, g0, row < m)
-        _store(values, groups, out + m, v1, g1, row < m)
-        _store(values, groups, out + 2 * m, v2, g2, row < m)
-        _store(values, groups, out + 3 * m, v3, g3, row < m)
-
-
-@jit()
-def _store(values, groups, out, value, group, real):
-    """Write one rank of all rows."""
-    tl.store(values + out, value, mask=real)
-    tl.store(groups + out, group, mask=real)
+        out = (part.to(tl.int64) * KEPT + slots) * m + row[:, None]
+        tl.store(values + out, best, mask=row[:, None] < m)
+        tl.store(groups + out, found, mask=row[:, None] < m)
 
 
 @jit("n")

@@ -45,6 +45,7 @@ def short(monkeypatch, device):
     monkeypatch.setattr(triton_crossed, "TILE", 64)
     monkeypatch.setattr(triton_best, "ROWS", 16)
     monkeypatch.setattr(triton_best, "GROUP", 16)
+    monkeypatch.setattr(triton_best, "KEPT", 4)
     monkeypatch.setattr(triton_best, "DEPTHS", dict.fromkeys(triton_best.DEPTHS, 16))
 
 
@@ -196,9 +197,10 @@ def test_the_leading_groups_are_those_of_largest_maximum(short, device, monkeypa
     x, y, h = on(device, numbers(20, 16, whole=False), numbers(400, 16, whole=False), numbers(400))
     every, groups = triton_best._maxima(x, y, h, 7, "ieee", whole=True)
     assert groups[0].tolist() == list(range(7, 32))
-    known, at = every.topk(triton_best.KEPT, dim=1)
-    for programs in (1, 6):
+    for programs, kept in ((1, 4), (6, 8)):
+        known, at = every.topk(kept, dim=1)
         monkeypatch.setattr(triton_best, "PROGRAMS", programs)
+        monkeypatch.setattr(triton_best, "KEPT", kept)
         found = triton_best._leading([triton_best._maxima(x, y, h, 7, "ieee", whole=False)])
         assert torch.equal(found[0], known)
         assert torch.equal(found[1], at + 7)
@@ -313,7 +315,7 @@ def test_crossed_kernels_compile(compiler, generation):
 @pytest.mark.parametrize("generation", MATRIX_UNITS)
 def test_the_product_compiles_for_matrix_units(compiler, generation):
     sizes = ["m", "n", "d", "first", "tiles", "share"]
-    tile = {"ROWS": triton_best.ROWS, "GROUP": triton_best.GROUP}
+    tile = {name: getattr(triton_best, name) for name in ("ROWS", "GROUP", "KEPT")}
     for kind, depth in triton_best.DEPTHS.items():
         whole = kind == "ieee"
         constants = tile | {"DEPTH": depth, "PRECISION": "ieee" if whole else "tf32"}
