@@ -51,6 +51,7 @@ PROGRAMS = 1024  # wanted of a launch
 BUDGET = 512 * 10**6  # bytes of working memory
 COORDINATE, MAXIMUM = 20, 40  # bytes that pass through for a coordinate, for a group of a row
 SCREENS = ("bf16", "tf32")
+COARSE_DIM = 1024  # in many more dimensions bf16 leaves nearly all rows open
 UNIT = 2.0**-24  # of rounding in float32
 SUMMING = 2.0**-22  # error of adding on matrix units, per coordinate
 _NONE = 2**62  # an index that is none
@@ -118,7 +119,8 @@ def best_k_triton(
     left = torch.arange(len(x), device=x.device)
     d, groups = points.shape[1], -(-len(points) // GROUP)
     together = budget * 3 // 4 // (COORDINATE * d)
-    for kind in (*SCREENS, "ieee"):
+    screens = SCREENS if d <= COARSE_DIM else SCREENS[1:]
+    for kind in (*screens, "ieee"):
         if not len(left):
             break
         whole = kind == "ieee"

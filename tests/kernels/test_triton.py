@@ -242,9 +242,10 @@ def test_scores_that_few_bits_cannot_tell_apart_are_decided_by_float32(short, de
         assert torch.equal(alone[1], indices[row : row + 1])
 
 
-def test_chunks_of_targets_and_programs_change_no_bit(short, device, monkeypatch):
+def test_chunks_of_targets_programs_and_screens_change_no_bit(short, device, monkeypatch):
     x, y, h = on(device, *(numbers(*shape, whole=False) for shape in ((20, 7), (150, 7), (150,))))
     once = best_k_triton(x, y, h, 2)
+    monkeypatch.setattr(triton_best, "COARSE_DIM", 1)
     monkeypatch.setattr(triton_best, "PROGRAMS", 1)
     often = best_k_triton(x, y, h, 2, budget=3 * triton_best.least_bytes(7))
     for ours, theirs in zip(once, often, strict=True):
