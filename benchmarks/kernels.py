@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from benchmarks import results
+from benchmarks import crossed, results
 from benchmarks.kernel_peers import PEERS, Task
 from benchmarks.problem import Problem
 from ot_latent.transport.warm_start import gaussian_heights
@@ -196,12 +196,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--product", type=int, default=PRODUCT, help="size of the matrix product")
     parser.add_argument("--out", type=Path, default=results.FOLDER / "kernels.json")
     parser.add_argument("--table", action="store_true", help="print the table of what is there")
+    parser.add_argument("--crossed", type=int, nargs="*", metavar="A", help="crossed draws instead")
     options = parser.parse_args(arguments)
+    if options.crossed is not None:
+        return main_crossed(options)
     size = (options.rows, options.targets, options.product)
     for dim in [] if options.table else options.dim:
         for count in options.threads:
             results.merge(options.out, run(options.peer, dim, count, size), KEY)
     print(markdown(results.read(options.out)))
+    return 0
+
+
+def main_crossed(options: argparse.Namespace) -> int:
+    """Measure the factorised path with blocks of some rows A, merge, print its table."""
+    out = options.out.with_name("crossed.json")
+    if not options.table:
+        with threads(options.threads[0]):
+            crossed.run(out, rows=options.crossed or crossed.ROWS)
+    print(crossed.markdown(results.read(out)))
     return 0
 
 

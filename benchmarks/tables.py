@@ -8,11 +8,22 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks import efficiency, exact, full_run, gpu, kernels, manifolds, results, sampled
+from benchmarks import (
+    crossed,
+    efficiency,
+    exact,
+    full_run,
+    gpu,
+    kernels,
+    manifolds,
+    results,
+    sampled,
+)
 
 README = Path(__file__).parent / "README.md"
 NOT_YET = "*Not measured yet.*"
 WRITERS = {
+    "crossed": crossed.markdown,
     "efficiency": efficiency.markdown,
     "exact": exact.markdown,
     "gpu": gpu.markdown,
