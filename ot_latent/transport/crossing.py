@@ -88,7 +88,7 @@ class Crossing:
         rank, world = process_rank() if self.sharded else (0, 1)
         first, last = (len(self.target) * r // world for r in (rank, rank + 1))
         on_cpu = self.target.points.device.type == "cpu"
-        budget = self.memory_budget if on_cpu else 0
+        budget = self.memory_budget if on_cpu else 1  # byte: a device holds halves, none packed
         chunks = TargetChunks(self.target, self.form, first, last, budget)
         object.__setattr__(self, "chunks", chunks)
         if not on_cpu:

@@ -27,7 +27,7 @@ class TargetChunks:
     Parameters
     ----------
     target : DiscreteMeasure
-        The targets, on the CPU; their points may be a memory map.
+        The targets; their points may be a memory map, or lie on another device.
     form : ProductForm
         Of the source.
     first, last : int
@@ -82,4 +82,4 @@ class TargetChunks:
             step = max(1024, min(step, budget // (8 * COPIES * self.target.dim)))
         points = self.target.points.detach()
         for start in range(first, last, step):
-            yield start, points[start : min(start + step, last)]
+            yield start, points[start : min(start + step, last)].cpu()
