@@ -88,12 +88,13 @@ class StochasticNewtonState:
         -------
         dict
             ``samples`` and ``rms`` of the averaged heights at each verdict, the statistical
-            ``limit`` there, ``batch_samples`` and ``batch_rms`` of the single iterates.
+            ``limit`` there (of as many effective draws), ``batch_samples`` and ``batch_rms`` of the single iterates.
         """
+        v = self.inflation
         return {
             "samples": self.verdict_samples,
             "rms": self.verdict_rms,
-            "limit": tuple(math.sqrt(max(n - 1, 0) / s) for s in self.verdict_samples),
+            "limit": tuple(math.sqrt(max(n - 1, 0) * v / s) for s in self.verdict_samples),
             "batch_samples": self.batch_samples,
             "batch_rms": self.batch_rms,
         }
