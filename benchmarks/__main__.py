@@ -10,6 +10,7 @@ BENCHMARKS = {
     "exact": "seconds of exact solvers in the square and the cube, beside peers",
     "sampled": "seconds of sampled solvers to an rms cell error, beside peers (1,000 targets)",
     "kernels": "rate of the search for winners, beside a matrix product and other libraries",
+    "growth": "CPU time of a draw against d: inner products, and crossed draws in blocks",
     "manifolds": "projection error, neighbours and dimension on four known manifolds",
 }
 ON_REQUEST = {
