@@ -53,10 +53,11 @@ def measure(path: str, n: int, dim: int, batch: int = BATCH, steps: int = STEPS)
     heights = -0.5 * spread * target.points.double().square().sum(dim=1)
     cpu: list[float] = []
     wall: list[float] = []
-    last = [0, 0.0, 0.0]
+    last, chosen = [0, 0.0, 0.0], [1]
 
     def told(state: Any) -> None:
         now = [state.samples, time.process_time(), time.perf_counter()]
+        chosen[0] = state.rows
         if now[0] > last[0] > 0:  # a verdict draws none, and init comes before the first step
             cpu.append((now[1] - last[1]) / (now[0] - last[0]))
             wall.append((now[2] - last[2]) / (now[0] - last[0]))
@@ -68,6 +69,7 @@ def measure(path: str, n: int, dim: int, batch: int = BATCH, steps: int = STEPS)
         solver.solve(source, target, initial_heights=heights, callback=told)
     row = {"problem": f"growth-{n}-{dim}", "peer": "ours", "setting": path, "seed": 0}
     row |= {"tuning": False, "kind": "growth", "n": n, "dim": dim, "batch": batch}
+    row |= {"rows": chosen[0]}  # A of the solver's blocks, one where it took independent draws
     row |= {"cpu_s": statistics.median(cpu[1:]), "wall_s": statistics.median(wall[1:])}
     return row | {
         "load": round(os.getloadavg()[0], 2),
@@ -118,10 +120,11 @@ def markdown(rows: Sequence[dict[str, Any]]) -> str:
         by = {(p, row[axis]): row for p in PATHS for row in found[p]}
         head, lines = [name], [[value] for value in values]
         for path in PATHS:
-            head += [f"{path}: us / sample", f"{path}: ns / pair"]
+            head += [f"{path}: us / sample", f"{path}: ns / pair", f"{path}: A"]
             for line in lines:
                 row = by.get((path, line[0]))
                 line += [row and 1e6 * row["cpu_s"], row and 1e9 * row["cpu_s"] / row["n"]]
+                line.append(row and row.get("rows"))
         fits = ((path, exponent(found[path], axis)) for path in PATHS)
         said = ", ".join(f"{path} {name}^{fit:.2f}" for path, fit in fits if fit is not None)
         held = f"d = {FIXED_DIM}" if axis == "n" else f"N = {FIXED_N:,}"
