@@ -22,6 +22,7 @@ from benchmarks import results
 from benchmarks.kernels import threads
 from benchmarks.sampled_growth import exponent
 from ot_latent._random import BLOCK_ROWS
+from ot_latent.plotting.style import PALETTE, close, style
 from ot_latent.transport.measures import DiscreteMeasure
 from ot_latent.transport.samplers import TRIAL_ROWS, Samplers, best_rows
 from ot_latent.transport.sampling import Sampler
@@ -106,6 +107,23 @@ def _cells(row: dict[str, Any]) -> list[Any]:
     return [row["rows"], row["v"], _pair(row), row["v"] * _pair(row)]
 
 
+def draw(rows: Sequence[dict[str, Any]], path: Path) -> None:
+    """Draw the cost per pair against d, a curve per A; the suffix chooses the format."""
+    from matplotlib import pyplot
+
+    with style():
+        figure, ax = pyplot.subplots(figsize=(5.2, 3.8), layout="constrained")
+        for place, a in enumerate(sorted({row["rows"] for row in rows})):
+            curve = sorted((row["dim"], _pair(row)) for row in rows if row["rows"] == a)
+            label = "independent" if a == 1 else f"crossed, A = {a}"
+            colour = PALETTE[place % len(PALETTE)]
+            ax.plot(*zip(*curve, strict=True), color=colour, marker="o", markersize=3, label=label)
+        ax.set(xscale="log", yscale="log", xlabel="d", ylabel="CPU ns per draw and target")
+        ax.legend()
+        figure.savefig(path)
+    close(figure)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, merge, print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -115,12 +133,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--out", type=Path, default=results.FOLDER / "growth.json")
     parser.add_argument("--table", action="store_true", help="print the table of what is there")
+    parser.add_argument("--figure", type=Path, help="draw what is there into this file")
     options = parser.parse_args(arguments)
-    for dim in [] if options.table else options.dim:
+    for dim in [] if options.table or options.figure else options.dim:
         with threads(options.threads):
             results.merge(options.out, measure(options.targets, dim, options.rows), KEY)
         print(f"d={dim}: measured", flush=True)
-    print(markdown(results.read(options.out)))
+    record = results.read(options.out)
+    if options.figure:
+        draw(record["rows"], options.figure)
+    print(markdown(record))
     return 0
 
 
