@@ -19,7 +19,7 @@ DRAWING = ROOT.parent / "docs" / "architecture.md"
 FLOORS = [
     {"_lazy", "_validation", "_random", "config", "kernels.aggregation", "kernels.product_max", "kernels.triton_language"},
     {"_files", "datasets", "kernels.fused", "kernels.lifted_tree", "kernels.cell_graph", "kernels.site_tree", "kernels.tiled"}
-    | {"kernels.buckets", "kernels.graph_cg", "kernels.graph_multigrid", "kernels.crossed_eager", "kernels.simd", "kernels.tally"}
+    | {"kernels.buckets", "kernels.graph_cg", "kernels.graph_multigrid", "kernels.crossed_eager", "kernels.latin", "kernels.simd", "kernels.tally"}
     | {"kernels.polygons", "kernels.polyhedra", "kernels.triton_best", "kernels.triton_crossed"}
     | {"latent.accelerator", "latent.layers"}
     | {"transport.hull", "transport.measures", "transport.processes", "transport.sources"},
@@ -72,7 +72,7 @@ SKLEARN_AT_TOP = {"_portable", "estimators", "baselines", "fitted", "generator"}
 NUMBA_AT_TOP = {"kernels.buckets", "kernels.cell_graph", "kernels.graph_cg", "kernels.site_tree"}
 NUMBA_AT_TOP |= {f"kernels.{name}{d}d" for name in ("cells", "grid") for d in (2, 3)}
 NUMBA_AT_TOP |= {"kernels.polygons", "kernels.polyhedra", "kernels.product_max"}
-NUMBA_AT_TOP |= {"kernels.crossed", "kernels.simd", "kernels.tally"}
+NUMBA_AT_TOP |= {"kernels.crossed", "kernels.latin", "kernels.simd", "kernels.tally"}
 NUMBA_AT_TOP |= {"kernels.aggregation", "kernels.graph_multigrid"}
 
 MAX_LINES, MAX_BODY, MAX_NESTING = 400, 40, 3

@@ -49,7 +49,7 @@ def survey_blocks(
     parts: list[CellSurvey] = []
     for low in range(0, blocks, step):
         count = min(step, blocks - low)
-        z = crossing.rows(seed, stream, start + low * rows, count * rows)
+        z = crossing.rows(seed, stream, start + low * rows, count * rows, rows)
         parts.append(_summed(crossing, z, crossing.meet(z, rows, heights), heights))
     survey = parts[0]
     for part in parts[1:]:

@@ -25,7 +25,7 @@ from ot_latent.transport.processes import (
     process_rank,
 )
 from ot_latent.transport.product import ProductForm
-from ot_latent.transport.sources import Source
+from ot_latent.transport.sources import Source, UniformBox
 from ot_latent.transport.target_chunks import TargetChunks
 
 if TYPE_CHECKING:
@@ -102,8 +102,11 @@ class Crossing:
         """Mean of the targets."""
         return self.chunks.centre
 
-    def rows(self, seed: int, stream: Stream, start: int, count: int) -> Tensor:
-        """Return coordinates z of rows of a stream of the source.
+    def rows(self, seed: int, stream: Stream, start: int, count: int, block: int) -> Tensor:
+        """Return coordinates z of rows of a stream, stratified block by block.
+
+        Each block is a Latin hypercube: every coordinate has one row in each of its strata. That
+        leaves each crossed draw exactly distributed and makes draws of a block agree less.
 
         Parameters
         ----------
@@ -112,23 +115,29 @@ class Crossing:
         stream : Stream
             Which stream.
         start, count : int
-            First row and how many.
+            First row and how many, a multiple of `block`.
+        block : int
+            Rows of a block.
 
         Returns
         -------
         Tensor of shape (count, d), float32
-            Coordinates; a row is a function of (seed, stream, row).
+            Coordinates; a block is a function of (seed, stream, its rows).
         """
+        from ot_latent.kernels.latin import latin_blocks
+
         first, last = start // BLOCK_ROWS, (start + count - 1) // BLOCK_ROWS
-        keys = [(seed, int(stream), block) for block in range(first, last + 1)]
+        keys = [(seed, int(stream), number) for number in range(first, last + 1)]
         held = {key: self._noise[key] for key in keys if key in self._noise}
         for key in keys:
             if key not in held:
-                held[key] = self._block(*key)
+                held[key] = self._uniform(*key)
         self._noise.clear()
         self._noise[keys[-1]] = held[keys[-1]]  # the next rows begin in it
-        whole = torch.cat([held[key] for key in keys])
-        return whole[start - first * BLOCK_ROWS :][:count]
+        whole = torch.cat([held[key] for key in keys], dim=1)
+        shuffle, jitter = whole[:, start - first * BLOCK_ROWS :][:, :count].numpy()
+        uniform = torch.from_numpy(latin_blocks(shuffle, jitter, block))
+        return self.form.coordinates(uniform).float()
 
     def meet(self, z: Tensor, rows: int, heights: Tensor) -> Met:
         """Return the cells of all combinations of halves, block by block.
@@ -192,12 +201,16 @@ class Crossing:
         arrays = (array.to(device) for array in (u, v, *self.halves, heights))
         return [tensor.cpu() for tensor in _road(device)(*arrays)]
 
-    def _block(self, seed: int, stream: int, block: int) -> Tensor:
-        """Return the coordinates of one block of randomness."""
-        x = self.source.sample(
-            BLOCK_ROWS, seed=seed, stream=Stream(stream), start=block * BLOCK_ROWS
-        )
-        return self.form.coordinates(x).float()
+    def _uniform(self, seed: int, stream: int, number: int) -> Tensor:
+        """Return two independent sets of uniform numbers for one block of randomness."""
+        cube, start = UniformBox.unit(self.source.dim), number * BLOCK_ROWS
+
+        def drawn(attempt: int) -> Tensor:
+            return cube.sample(
+                BLOCK_ROWS, seed=seed, stream=Stream(stream), start=start, attempt=attempt
+            )
+
+        return torch.stack([drawn(0), drawn(1)])
 
 
 def _road(device: torch.device) -> Callable[..., tuple[Tensor, Tensor, Tensor]]:

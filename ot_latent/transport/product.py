@@ -10,6 +10,7 @@ from torch import Tensor
 from ot_latent.transport.measures import DiscreteMeasure
 from ot_latent.transport.sources import Gaussian, Source, UniformBox
 
+LEAST_QUANTILE = 2.0**-54  # half of the least positive number drawn; the quantile of 0 is infinite
 MOST_ROTATED = 512  # dimension above which a rotation costs more than the balance is worth
 
 
@@ -27,39 +28,41 @@ class ProductForm:
         m, the mean of the source.
     mix : Tensor of shape (d, d) or None
         M; None where z is a permutation of the coordinates of x - m.
-    unmix : Tensor of shape (d, d) or None
-        Inverse of M.
     order : Tensor of shape (d,), int64
         Coordinate of x - m that becomes coordinate i of z, where there is no M.
+    width : Tensor of shape (d,), float64
+        Of each coordinate of z: the length of its interval, or its standard deviation.
+    normal : bool
+        Whether coordinates of z are normal; else they are uniform on centred intervals.
     """
 
     offset: Tensor
     mix: Tensor | None
-    unmix: Tensor | None
     order: Tensor
+    width: Tensor
+    normal: bool
 
     @property
     def split(self) -> int:
         """Coordinates of the first half."""
         return (len(self.offset) + 1) // 2
 
-    def coordinates(self, x: Tensor) -> Tensor:
-        """Return z of source points.
+    def coordinates(self, uniform: Tensor) -> Tensor:
+        """Return coordinates z whose quantiles are given.
 
         Parameters
         ----------
-        x : Tensor of shape (n, d), float64
-            Source points.
+        uniform : Tensor of shape (n, d), float64
+            Numbers in [0, 1); independent uniform ones give draws of the source.
 
         Returns
         -------
         Tensor of shape (n, d), float64
-            Their coordinates z.
+            Coordinates.
         """
-        centred = x - self.offset.to(x.device)
-        if self.unmix is not None:
-            return centred @ self.unmix.T.to(x.device)
-        return centred[:, self.order.to(x.device)]
+        if not self.normal:
+            return (uniform - 0.5) * self.width
+        return torch.special.ndtri(uniform.clamp_min(LEAST_QUANTILE)) * self.width
 
     def points(self, z: Tensor) -> Tensor:
         """Return source points of coordinates.
@@ -117,16 +120,16 @@ def product_form(source: Source, target: DiscreteMeasure) -> ProductForm | None:
     if source.dim < 2 or not isinstance(source, UniformBox | Gaussian):
         return None
     if isinstance(source, UniformBox) or (source.scale is not None and source.dim > MOST_ROTATED):
-        spread = target.variances() * source.covariance.diag()
-        return ProductForm(source.mean, None, None, _balanced(spread))
+        variances = source.covariance.diag()
+        order = _balanced(target.variances() * variances)
+        normal = isinstance(source, Gaussian)
+        width = (variances if normal else 12 * variances).sqrt()[order]
+        return ProductForm(source.mean, None, order, width, normal)
     factor = torch.linalg.cholesky(source.covariance)
     values, vectors = torch.linalg.eigh(factor.T @ target.covariance() @ factor)
     rotation = _paired(vectors.flip(1)[:, _balanced(values.flip(0))])
-    unmix = rotation.T @ torch.linalg.solve_triangular(
-        factor, torch.eye(source.dim, dtype=torch.float64), upper=False
-    )
-    order = torch.arange(source.dim)
-    return ProductForm(source.mean, factor @ rotation, unmix, order)
+    one = torch.ones(source.dim, dtype=torch.float64)
+    return ProductForm(source.mean, factor @ rotation, torch.arange(source.dim), one, True)
 
 
 def _balanced(spread: Tensor) -> Tensor:

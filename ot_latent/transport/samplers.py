@@ -13,8 +13,10 @@ from ot_latent.transport.sources import Source
 ROWS = (8, 16, 32, 64, 128, 256)  # of a block
 TRIAL_ROWS, TRIAL_BLOCKS = 8, 32  # of the first draws, which measure v
 MOST_INFLATION = 2.0  # of the variance; beyond, crossed draws say little that is new
+MOST_MODEST = 256  # dimensions
+GROWTH = 1.4  # v - 1 grows like this power of the rows minus one; without strata it is linear
 FAR_OFF = 1e-3  # of the spread; rounding errors beyond it change winners
-PRODUCT_COST = 0.3  # of a multiplication and addition, over that of an addition and a maximum
+PRODUCT_COST = 0.4  # of a multiplication and addition, over that of an addition and a maximum
 
 
 def best_rows(inflation: float, rows: int, dim: int, targets: int) -> int:
@@ -23,7 +25,7 @@ def best_rows(inflation: float, rows: int, dim: int, targets: int) -> int:
     Parameters
     ----------
     inflation : float
-        Factor v measured with blocks of some rows; :math:`v - 1` grows like the rows minus one.
+        Factor v measured with blocks of some rows.
     rows : int
         Those rows.
     dim : int
@@ -34,20 +36,22 @@ def best_rows(inflation: float, rows: int, dim: int, targets: int) -> int:
     Returns
     -------
     int
-        Rows A; one (independent draws) where already the smallest block has v above two.
+        Rows A; one (independent draws) where already the smallest block has v above two (four in
+        more than 256 dimensions, where products cost most).
 
     Examples
     --------
     >>> best_rows(1.3, 16, 64, 60_000), best_rows(3.0, 8, 4, 60_000)
     (32, 1)
     """
-    agreement = max(inflation - 1, 0.0) / (rows - 1)
-    costs = {}
-    for a in ROWS:
-        v = 1 + (a - 1) * agreement
-        if v <= MOST_INFLATION:
-            costs[a] = v * (1 + PRODUCT_COST * dim / a) * (1 + a * a / (2 * targets))
-    return min(costs, key=costs.__getitem__) if costs else 1
+    excess = {a: max(inflation - 1, 0.0) * ((a - 1) / (rows - 1)) ** GROWTH for a in ROWS}
+    cost = {
+        a: (1 + excess[a]) * (1 + PRODUCT_COST * dim / a) * (1 + a * a / (2 * targets))
+        for a in ROWS
+    }
+    most = MOST_INFLATION if dim <= MOST_MODEST else 2 * MOST_INFLATION
+    allowed = [a for a in ROWS if 1 + excess[a] <= most]
+    return min(allowed, key=cost.__getitem__) if allowed else 1
 
 
 class Samplers:

@@ -245,7 +245,7 @@ class CrossedSampler(Sampler):
 
     def _meet(self, heights: Tensor, row: int, draws: int) -> Met:
         """Return the cells of draws of the fitting stream."""
-        z = self.crossing.rows(self.seed, Stream.FIT, row, draws // self.rows)
+        z = self.crossing.rows(self.seed, Stream.FIT, row, draws // self.rows, self.rows)
         return self.crossing.meet(z, self.rows, heights)
 
     def _counted(self, met: Met) -> BlockCounts:

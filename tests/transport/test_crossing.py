@@ -6,11 +6,13 @@ import math
 
 import numpy as np
 import pytest
+import scipy.stats
 import torch
 
 from ot_latent._random import Stream
 from ot_latent.kernels.crossed_eager import cross_eager
 from ot_latent.kernels.dispatch import best_scores
+from ot_latent.kernels.latin import latin_blocks
 from ot_latent.kernels.triton_crossed import cross_triton
 from ot_latent.transport.block_survey import survey_blocks
 from ot_latent.transport.chi_square import BlockCounts, chi_square
@@ -18,7 +20,7 @@ from ot_latent.transport.crossing import Crossing, _road
 from ot_latent.transport.measures import DiscreteMeasure
 from ot_latent.transport.potential import BrenierPotential
 from ot_latent.transport.product import product_form
-from ot_latent.transport.samplers import Samplers, best_rows
+from ot_latent.transport.samplers import GROWTH, Samplers, best_rows
 from ot_latent.transport.sampling import CrossedSampler
 from ot_latent.transport.sources import Gaussian, UniformBall, UniformBox
 from ot_latent.transport.stochastic import StochasticNewton
@@ -45,21 +47,31 @@ def crossing_of(source, target):
 def test_coordinates_go_back_and_halves_are_independent(name):
     source = SOURCES[name]
     form = product_form(source, DiscreteMeasure.uniform(cloud(50, 3)))
-    x = source.sample(100_000, seed=0)
-    z = form.coordinates(x)
-    torch.testing.assert_close(form.points(z), x)
+    uniform = UniformBox.unit(3).sample(100_000, seed=0)
+    z = form.coordinates(uniform)
+    x, drawn = form.points(z), source.sample(100_000, seed=1)
+    for k in range(
+        3
+    ):  # the law of every coordinate, by the largest distance of two samples' shares
+        assert scipy.stats.ks_2samp(x[:, k], drawn[:, k]).pvalue > 1e-3
+    torch.testing.assert_close(torch.cov(x.T), source.covariance, atol=0.05, rtol=0.02)
     y = cloud(5, 3).double()
     torch.testing.assert_close(z @ form.pulled(y).T, (x - source.mean) @ y.T)
     correlation = torch.corrcoef(z.T)[: form.split, form.split :]
     assert correlation.abs().max() < 5 / math.sqrt(len(z))
+    assert torch.isfinite(form.coordinates(torch.zeros(1, 3).double())).all()
 
 
-@pytest.mark.parametrize("name", SOURCES)
-def test_coordinates_stay_on_their_device(name):
-    form = product_form(SOURCES[name], DiscreteMeasure.uniform(cloud(50, 3)))
-    elsewhere = torch.empty(5, 3, dtype=torch.float64, device="meta")
-    for change in (form.coordinates, form.points, form.pulled):
-        assert change(elsewhere).device.type == "meta"
+def test_blocks_are_latin_hypercubes_whose_points_are_uniform():
+    rng = np.random.default_rng(0)
+    blocks = latin_blocks(rng.random((80_000, 3)), rng.random((80_000, 3)), 8).reshape(-1, 8, 3)
+    strata = np.sort((blocks * 8).astype(int), axis=1)
+    assert (strata == np.arange(8)[:, None]).all()
+    flat = blocks.reshape(-1, 3)
+    assert all(scipy.stats.kstest(flat[:, k], "uniform").pvalue > 1e-3 for k in range(3))
+    # the two halves of a crossed draw are independent: strata of row a and of row b
+    pairs = (blocks[:, 2, 0] * 8).astype(int) * 8 + (blocks[:, 5, 1] * 8).astype(int)
+    assert scipy.stats.chisquare(np.bincount(pairs, minlength=64)).pvalue > 1e-3
 
 
 def test_halves_share_the_spread_of_the_targets():
@@ -89,7 +101,7 @@ def test_crossed_draws_fall_into_the_cells_of_the_potential(name):
     source, target = SOURCES[name], DiscreteMeasure.uniform(cloud(300, 3).double())
     heights = -0.5 * target.points.square().sum(dim=1)
     crossing = crossing_of(source, target)
-    z, rows, split = crossing.rows(3, Stream.FIT, 1000, 48), 16, crossing.form.split
+    z, rows, split = crossing.rows(3, Stream.FIT, 1000, 48, 16), 16, crossing.form.split
     met = crossing.meet(z, rows, heights)
     for block in range(3):
         part = z[block * rows : (block + 1) * rows].double()
@@ -106,9 +118,9 @@ def test_crossed_draws_fall_into_the_cells_of_the_potential(name):
 
 def test_rows_do_not_depend_on_the_request():
     crossing = crossing_of(UniformBox.unit(4), DiscreteMeasure.uniform(cloud(30, 4)))
-    whole = crossing.rows(0, Stream.FIT, 0, 3000)
-    for start, count in ((0, 7), (1020, 9), (500, 2000), (2040, 16)):
-        part = crossing.rows(0, Stream.FIT, start, count)
+    whole = crossing.rows(0, Stream.FIT, 0, 3000, 8)
+    for start, count in ((0, 8), (1016, 16), (504, 2000), (2040, 16)):
+        part = crossing.rows(0, Stream.FIT, start, count, 8)
         assert torch.equal(part, whole[start : start + count])
 
 
@@ -119,7 +131,7 @@ def test_masses_are_unbiased_and_intervals_cover():
     potential = BrenierPotential(target.points, heights)
     truth = survey_cells(potential, source, 400_000, seed=99)
     square = truth.mean_square_error(target.weights)[0]
-    surveys = [survey_blocks(crossing, heights, 30, 8, seed=s) for s in range(300)]
+    surveys = [survey_blocks(crossing, heights, 30, 16, seed=s) for s in range(300)]
     found = [s.mean_square_error(target.weights) for s in surveys]
     estimates, errors = torch.tensor(found).double().T
     deviation = float(estimates.std()) / math.sqrt(len(surveys))
@@ -129,9 +141,6 @@ def test_masses_are_unbiased_and_intervals_cover():
     masses = torch.stack([s.masses() for s in surveys])
     score = (masses.mean(dim=0) - truth.masses()) / (masses.std(dim=0) / math.sqrt(len(surveys)))
     assert score.abs().max() < 5
-    # the naive estimate, which takes dependent draws for independent ones, is biased
-    naive = np.mean([chi_square(s.counts, target.weights)[0] for s in surveys])
-    assert naive > square + 4 * deviation
 
 
 def test_survey_of_blocks_agrees_with_independent_draws():
@@ -171,8 +180,13 @@ def test_inflation_is_one_for_independent_blocks_and_measured_for_crossed_ones()
         crossing = crossing_of(UniformBox.unit(8), target)
         survey = survey_blocks(crossing, solved.potential.heights, 300, rows, seed=5)
         v[rows] = survey.inflation(target.weights)
+        # taking dependent draws for independent ones would overstate the error by as much
+        naive = chi_square(survey.counts, target.weights)[0]
+        bias = naive - survey.mean_square_error(target.weights)[0]
+        assert bias == pytest.approx((v[rows] - 1) * 499 / survey.draws, rel=0.05)
     assert 1 < v[8] < v[16] < v[32]
-    assert (v[32] - 1) / (v[8] - 1) == pytest.approx(31 / 7, rel=0.25)  # linear in the rows
+    predicted = 1 + (v[8] - 1) * (31 / 7) ** GROWTH
+    assert v[32] == pytest.approx(predicted, rel=0.25)
 
 
 def test_crossed_and_independent_draws_reach_the_same_heights():
@@ -197,6 +211,8 @@ def test_blocks_are_as_large_as_pays():
     assert best_rows(1.0, 16, 4000, 10**6) == 256
     assert best_rows(1.9, 16, 8, 10**6) == 8
     assert best_rows(4.0, 16, 8, 10**6) == 1  # crossed draws say too little
+    assert best_rows(3.0, 8, 4096, 10**5) == 8  # products cost more than dependence
+    assert best_rows(3.0, 8, 256, 10**5) == 1
     assert best_rows(1.1, 16, 64, 1000) < best_rows(1.1, 16, 64, 10**6)  # many steps
     samplers = Samplers(UniformBox.unit(6), DiscreteMeasure.uniform(cloud(90, 6)), 0, "auto", None)
     assert isinstance(samplers.trial(), CrossedSampler)
@@ -209,7 +225,7 @@ def test_blocks_met_on_a_device_fall_into_the_same_cells():
     split = crossing.form.split
     pulled = crossing.form.pulled(target.points.double() - crossing.centre).float()
     object.__setattr__(crossing, "halves", pulled.tensor_split([split], dim=1))
-    blocks = crossing.rows(0, Stream.FIT, 0, 32).reshape(2, 16, 3)
+    blocks = crossing.rows(0, Stream.FIT, 0, 32, 16).reshape(2, 16, 3)
     given = blocks[:, :, :split], blocks[:, :, split:], crossing.chunks.lift.float()
     for ours, eager in zip(crossing._in_threads(*given), crossing._on_device(*given), strict=True):
         torch.testing.assert_close(ours.double(), eager.double(), atol=1e-5, rtol=1e-5)
