@@ -151,7 +151,8 @@ class StochasticNewton:
             Hand it to `step` or `solve`.
         """
         samplers = self._samplers(source, target)
-        return self._begin(samplers, self._starts(source, target, initial_heights))
+        state = self._begin(samplers, self._starts(source, target, initial_heights))
+        return replace(state, warm=initial_heights is not None)
 
     def _begin(self, samplers: Samplers, starts: list[Tensor]) -> StochasticNewtonState:
         """Choose the start of lower energy, the scale of gaps and the size of blocks."""
@@ -261,9 +262,10 @@ class StochasticNewton:
         if state is None and earlier is not None:
             known = known_targets(earlier, target)
             state = self._begin(samplers, [known.heights])
-            state = replace(state, age=known.age, average_weight=known.weight)
+            state = replace(state, age=known.age, average_weight=known.weight, warm=True)
         elif state is None:
             state = self._begin(samplers, self._starts(source, target, initial_heights))
+            state = replace(state, warm=initial_heights is not None)
         elif state.status is Status.INTERRUPTED:
             state = replace(state, status=None)
         sampler = samplers.of(state.rows)

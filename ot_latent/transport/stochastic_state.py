@@ -44,6 +44,8 @@ class StochasticNewtonState:
         Width delta of the gap count and the trace kappa of the Hessian.
     goal, stalls, last_evaluation : int
         Fitting draws of the next verdict, verdicts without progress, draws of the last verdict.
+    warm : bool
+        Whether heights were given to start from, which may be good before any plan is fulfilled.
     status : Status or None
         Set once the solver has stopped.
     batch_samples, batch_rms, verdict_samples, verdict_rms : tuple of float
@@ -68,6 +70,7 @@ class StochasticNewtonState:
     trace: float = 1.0
     goal: int = 0
     stalls: int = 0
+    warm: bool = False
     last_evaluation: int = 0
     status: Status | None = None
     batch_samples: tuple[float, ...] = ()

@@ -17,6 +17,7 @@ from ot_latent.transport.stochastic_state import StochasticNewtonState
 from ot_latent.transport.survey import CellSurvey
 
 SURVEY_PER_TARGET = 16  # draws per target behind a verdict, the centroids and the cost
+EARLY, FEW_BLOCKS = 4, 8  # draws of an early verdict: a share of those fitted, at least some blocks
 LEAST_BLOCKS = 24  # of crossed draws, behind a jackknife
 STALL_VERDICTS, STALL_RATIO = 3, 0.97  # so many verdicts in a row not 3 % below the best
 EMPTY_EXPECTATION = 50.0  # an empty cell that expects so many draws is no accident
@@ -52,9 +53,14 @@ def judge(
         With the verdict recorded.
     """
     target = sampler.target
-    survey = _certain_survey(state, sampler, tolerance, final=exhausted is not None)
+    early = exhausted is None and state.goal < planned and not state.warm
+    if early:  # a point of the curve, on too few draws to be the last
+        draws = sampler.whole(max(state.samples // EARLY, FEW_BLOCKS * sampler.rows**2))
+        survey = _survey(state, sampler, state.evaluated, draws)
+    else:
+        survey = _certain_survey(state, sampler, tolerance, final=exhausted is not None)
     error, (low, high) = survey.mass_error(target.weights)
-    if error <= tolerance and high - low <= tolerance / 2:
+    if not early and error <= tolerance and high - low <= tolerance / 2:
         return replace(_recorded(state, survey, target, error, planned), status=Status.CONVERGED)
     after = _recorded(state, survey, target, error, planned)
     if exhausted is not None:
@@ -156,7 +162,8 @@ def _certain_survey(
     enough = max(SURVEY_PER_TARGET * n, math.ceil(wanted))
     while survey.draws < enough:
         low, high = survey.mass_error(weights)[1]
-        excluded, certain = low > tolerance, high - low <= tolerance / 2
+        # an interval below zero, clipped to nothing, is an accident and not certainty
+        excluded, certain = low > tolerance, 0 < high <= low + tolerance / 2
         if excluded and not final:
             break
         if (excluded or certain) and survey.draws >= SURVEY_PER_TARGET * n:
