@@ -16,7 +16,7 @@ MOST_INFLATION = 2.0  # of the variance; beyond, crossed draws say little that i
 MOST_MODEST = 256  # dimensions
 GROWTH = 1.4  # v - 1 grows like this power of the rows minus one; without strata it is linear
 FAR_OFF = 1e-3  # of the spread; rounding errors beyond it change winners
-PRODUCT_COST = 0.4  # of a multiplication and addition, over that of an addition and a maximum
+PRODUCT_COST = 0.3  # of a multiplication and addition, over that of an addition and a maximum
 
 
 def best_rows(inflation: float, rows: int, dim: int, targets: int) -> int:
@@ -31,7 +31,7 @@ def best_rows(inflation: float, rows: int, dim: int, targets: int) -> int:
     dim : int
         Dimension d; a row's products with the targets are shared by the A draws that it is in.
     targets : int
-        Number N of targets; steps of more than N / 4 draws are too few.
+        Number N of targets; a block of more than N / 16 draws makes early steps too coarse.
 
     Returns
     -------
@@ -46,8 +46,7 @@ def best_rows(inflation: float, rows: int, dim: int, targets: int) -> int:
     """
     excess = {a: max(inflation - 1, 0.0) * ((a - 1) / (rows - 1)) ** GROWTH for a in ROWS}
     cost = {
-        a: (1 + excess[a]) * (1 + PRODUCT_COST * dim / a) * (1 + a * a / (2 * targets))
-        for a in ROWS
+        a: (1 + excess[a]) * (1 + PRODUCT_COST * dim / a) * (1 + 4 * a * a / targets) for a in ROWS
     }
     most = MOST_INFLATION if dim <= MOST_MODEST else 2 * MOST_INFLATION
     allowed = [a for a in ROWS if 1 + excess[a] <= most]
