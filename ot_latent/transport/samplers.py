@@ -42,7 +42,7 @@ def best_rows(inflation: float, rows: int, dim: int, targets: int) -> int:
     Examples
     --------
     >>> best_rows(1.3, 16, 64, 60_000), best_rows(3.0, 8, 4, 60_000)
-    (32, 1)
+    (16, 1)
     """
     excess = {a: max(inflation - 1, 0.0) * ((a - 1) / (rows - 1)) ** GROWTH for a in ROWS}
     cost = {
