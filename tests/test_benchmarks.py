@@ -29,7 +29,7 @@ def test_the_mixture_is_the_published_one():
 
 def test_samples_are_what_was_drawn():
     problem = Problem(32, 3)
-    assert efficiency.ours(problem, 5000, 0).samples == 5000
+    assert 5000 - 8**2 < efficiency.ours(problem, 5000, 0).samples <= 5000  # in whole blocks
     fixed = adam_fixed(problem, 1000, lr=1e-3, points=300)
     assert (fixed.samples, fixed.distinct) == (900, 300)
 

@@ -20,7 +20,7 @@ from ot_latent.config import RunConfig
 from ot_latent.run_folder import CHECKPOINTS, RunError, RunFolder
 from ot_latent.run_models import find_label, load_generator, load_model
 
-QUICK = ("--epochs", "40", "--latent-dim", "4", "--width", "8", "--tolerance", "0.3")
+QUICK = ("--epochs", "40", "--latent-dim", "4", "--width", "8", "--tolerance", "0.02")
 QUICK += ("--batch-size", "64", "--checkpoint-seconds", "0.2")
 
 
@@ -281,10 +281,10 @@ def test_labels_pairs_and_codes_on_the_command_line(whole, images, tmp_path, mon
 def test_solve_keeps_the_autoencoder_and_sharpens_the_transport(whole, tmp_path, capsys):
     out = tmp_path / "run"
     shutil.copytree(whole, out)
-    assert cli.run(["solve", str(out), "--tolerance", "0.2"]) == 0
+    assert cli.run(["solve", str(out), "--tolerance", "0.015"]) == 0
     before, after = (RunFolder(f).summary()["transport"] for f in (whole, out))
-    assert after["tolerance"] == 0.2
-    assert after["mass_error"] <= 0.2 < before["tolerance"]
+    assert after["tolerance"] == 0.015
+    assert after["mass_error"] <= 0.015 < before["tolerance"]
     old, new = (persistence.load_folder(f)[0] for f in (whole, out))
     for part in old.keys() - {"transport"}:
         assert all(torch.equal(v, new[part][k]) for k, v in old[part].items())
