@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         metrics as metrics,
         persistence as persistence,
         plotting as plotting,
+        theory as theory,
         transport as transport,
     )
     from ot_latent._validation import DataError as DataError
@@ -70,6 +71,7 @@ __getattr__, __dir__, __all__ = attach(
         "metrics",
         "persistence",
         "plotting",
+        "theory",
         "transport",
     ],
 )

@@ -1,0 +1,1 @@
+"""Data with known structure: the (sparse) random hierarchy model, sensitivities, deformations."""

@@ -1,0 +1,1 @@
+"""What weight decay minimises: path norms, neural balance, Radon-domain variation, few neurons."""
