@@ -34,6 +34,7 @@ class Stream(IntEnum):
     MANIFOLD = 10
     CENTROIDS = 11
     NEIGHBOURS = 12
+    HIERARCHY = 13
 
 
 def generator(seed: int, stream: Stream, block: int, *extra: int) -> np.random.Generator:
