@@ -35,6 +35,7 @@ class Stream(IntEnum):
     CENTROIDS = 11
     NEIGHBOURS = 12
     HIERARCHY = 13
+    DEPTH = 14
 
 
 def generator(seed: int, stream: Stream, block: int, *extra: int) -> np.random.Generator:
