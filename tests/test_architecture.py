@@ -28,9 +28,9 @@ FLOORS = [
     {"kernels.cells2d", "kernels.cells3d"}
     | {"latent.autoencoder", "latent.batches", "latent.classifier", "latent.neighbours", "latent.preprocessing"}
     | {"latent.training_state", "transport.cells", "transport.potential", "transport.source_kinds"}
-    | {"transport.target_chunks"},
+    | {"transport.neighbours", "transport.target_chunks"},
     {"transport.crossing"},
-    {"metrics", "raster", "tears", "theory", "run_folder", "transport.solution", "transport.triangulation"}
+    {"metrics", "raster", "theory", "run_folder", "transport.solution", "transport.triangulation"}
     | {"transport.plane", "transport.space"},
     {"latent.training", "transport.stochastic_state", "transport.survey", "transport.warm_start"}
     | {"transport.carving", "transport.line"},
@@ -39,7 +39,8 @@ FLOORS = [
     {"transport.samplers"},
     {"transport.extension", "transport.parts", "transport.pot", "transport.verdict"}
     | {"transport.newton_start", "transport.power_diagram"},
-    {"transport.newton", "transport.stochastic"},
+    {"transport.newton", "transport.singular", "transport.stochastic"},
+    {"tears"},
     {"_codes", "_solvers", "atlas", "coders", "features", "transport.draws"},
     {"_portable"},
     {"estimators"},

@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from ot_latent.transport.newton import DampedNewton as DampedNewton
     from ot_latent.transport.potential import BrenierPotential as BrenierPotential
     from ot_latent.transport.power_diagram import Facets as Facets, PowerDiagram as PowerDiagram
+    from ot_latent.transport.singular import (
+        SingularSet as SingularSet,
+        detect_singular_set as detect_singular_set,
+    )
     from ot_latent.transport.solution import (
         ConvergenceWarning as ConvergenceWarning,
         SemiDiscreteSolution as SemiDiscreteSolution,
@@ -49,6 +53,7 @@ __getattr__, __dir__, __all__ = attach(
         "sources": ["Gaussian", "UniformBall", "UniformBox"],
         "source_kinds": ["source_from_dict"],
         "potential": ["BrenierPotential"],
+        "singular": ["SingularSet", "detect_singular_set"],
         "solution": ["ConvergenceWarning", "SemiDiscreteSolution", "SolverError", "Status"],
         "stochastic": ["StochasticNewton"],
         "triangulation": ["RegularTriangulation"],
