@@ -12,8 +12,12 @@ from ot_latent._lazy import attach
 if TYPE_CHECKING:
     from ot_latent.metrics import (
         bootstrap as bootstrap,
+        copying as copying,
         dimension as dimension,
+        embedding as embedding,
         fidelity as fidelity,
+        known as known,
+        likelihood as likelihood,
         manifold as manifold,
         manifolds as manifolds,
         modes as modes,
@@ -24,14 +28,30 @@ if TYPE_CHECKING:
         bootstrap_interval as bootstrap_interval,
         frechet_interval as frechet_interval,
     )
+    from ot_latent.metrics.copying import (
+        data_copying as data_copying,
+    )
     from ot_latent.metrics.dimension import (
         intrinsic_dimension as intrinsic_dimension,
+    )
+    from ot_latent.metrics.embedding import (
+        ModuleFeatures as ModuleFeatures,
+        dinov2_features as dinov2_features,
+        inception_features as inception_features,
     )
     from ot_latent.metrics.fidelity import (
         density_coverage as density_coverage,
         frechet_distance as frechet_distance,
         kernel_distance as kernel_distance,
         precision_recall as precision_recall,
+    )
+    from ot_latent.metrics.known import (
+        distance_to_curve as distance_to_curve,
+        nearest_modes as nearest_modes,
+        off_mode_rate as off_mode_rate,
+    )
+    from ot_latent.metrics.likelihood import (
+        feature_likelihood_divergence as feature_likelihood_divergence,
     )
     from ot_latent.metrics.manifold import (
         fold_rates as fold_rates,
@@ -56,6 +76,8 @@ if TYPE_CHECKING:
         variance_ratio as variance_ratio,
     )
     from ot_latent.metrics.novelty import (
+        authenticity as authenticity,
+        closest_record as closest_record,
         copy_rate as copy_rate,
         distance_to_closest as distance_to_closest,
         novelty_ratio as novelty_ratio,
@@ -72,14 +94,30 @@ __getattr__, __dir__, __all__ = attach(
             "bootstrap_interval",
             "frechet_interval",
         ],
+        "copying": [
+            "data_copying",
+        ],
         "dimension": [
             "intrinsic_dimension",
+        ],
+        "embedding": [
+            "ModuleFeatures",
+            "dinov2_features",
+            "inception_features",
         ],
         "fidelity": [
             "density_coverage",
             "frechet_distance",
             "kernel_distance",
             "precision_recall",
+        ],
+        "known": [
+            "distance_to_curve",
+            "nearest_modes",
+            "off_mode_rate",
+        ],
+        "likelihood": [
+            "feature_likelihood_divergence",
         ],
         "manifold": [
             "fold_rates",
@@ -104,6 +142,8 @@ __getattr__, __dir__, __all__ = attach(
             "variance_ratio",
         ],
         "novelty": [
+            "authenticity",
+            "closest_record",
             "copy_rate",
             "distance_to_closest",
             "novelty_ratio",
@@ -115,8 +155,12 @@ __getattr__, __dir__, __all__ = attach(
     },
     modules=[
         "bootstrap",
+        "copying",
         "dimension",
+        "embedding",
         "fidelity",
+        "known",
+        "likelihood",
         "manifold",
         "manifolds",
         "modes",

@@ -7,6 +7,7 @@ decode(encode(x)) lie on the manifold that the data came from?
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
@@ -39,7 +40,7 @@ class ManifoldSample(NamedTuple):
 
 
 @dataclass(frozen=True)
-class KnownManifold:
+class KnownManifold(ABC):
     """A compact curve or surface in R^k, placed in R^ambient by a random isometry.
 
     Parameters
@@ -148,6 +149,7 @@ class KnownManifold:
         inside = ((own - self.surface(self.project(own))) ** 2).sum(1)
         return np.sqrt(outside + inside)
 
+    @abstractmethod
     def parameters(self, uniforms: np.ndarray) -> np.ndarray:
         """Turn two uniform numbers per row into intrinsic coordinates, uniform by volume.
 
@@ -161,8 +163,8 @@ class KnownManifold:
         numpy.ndarray
             Shape (n, dimension).
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def surface(self, parameters: np.ndarray) -> np.ndarray:
         """Evaluate the parametrisation.
 
@@ -176,8 +178,8 @@ class KnownManifold:
         numpy.ndarray
             Shape (n, own_dimension).
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def project(self, own: np.ndarray) -> np.ndarray:
         """Return the intrinsic coordinates of the closest point of the manifold.
 
@@ -191,7 +193,6 @@ class KnownManifold:
         numpy.ndarray
             Shape (n, dimension).
         """
-        raise NotImplementedError
 
 
 @dataclass(frozen=True)

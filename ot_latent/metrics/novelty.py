@@ -1,7 +1,15 @@
 """New items or copies: the distance to the closest training record, against held-out data.
 
 A generator that repeats its training set has perfect precision and recall. What tells is how far its
-items lie from the closest training record, compared with real items that were not trained on.
+items lie from the closest training record, compared with real items that were not trained on
+(novelty ratio, copy rate; `metrics.copying` tests it cell by cell), or with how far training
+records lie from one another (authenticity [1]_). Searches run in blocks (`kernels.dispatch.nearest`):
+memory is bounded whatever the number of records.
+
+References
+----------
+.. [1] A. M. Alaa et al., How faithful is your synthetic data? Sample-level metrics for evaluating and
+   auditing generative models, ICML 2022.
 """
 
 from __future__ import annotations
@@ -43,9 +51,39 @@ def distance_to_closest(*, train: Any, points: Any) -> np.ndarray:
     >>> distance_to_closest(train=[[0.0], [4.0]], points=[[1.0], [4.0]]).tolist()
     [1.0, 0.0]
     """
+    return closest_record(train=train, points=points)[0]
+
+
+def closest_record(*, train: Any, points: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Return the distance of each point to the closest training record, and the record's number.
+
+    Parameters
+    ----------
+    train : array-like of shape (n, d)
+        Training records, as codes, features or pixels.
+    points : array-like of shape (m, d)
+        Items to judge, in the same space.
+
+    Returns
+    -------
+    distances : numpy.ndarray of shape (m,)
+        Euclidean distances, float64.
+    records : numpy.ndarray of shape (m,)
+        Row of `train` that is closest.
+
+    Raises
+    ------
+    DataError
+        If an array is empty or not finite, or the dimensions differ.
+
+    Examples
+    --------
+    >>> closest_record(train=[[0.0], [4.0]], points=[[1.0], [4.0]])[1].tolist()
+    [0, 1]
+    """
     train, points = as_row_pair(train, points, ("train", "points"), exact=False)
-    distances, _ = nearest(points, train, 1)
-    return distances[:, 0].to(torch.float64).cpu().numpy()
+    distances, records = nearest(points, train, 1)
+    return distances[:, 0].to(torch.float64).cpu().numpy(), records[:, 0].cpu().numpy()
 
 
 def novelty_ratio(*, train: Any, holdout: Any, generated: Any) -> float:
@@ -105,6 +143,73 @@ def copy_rate(*, train: Any, holdout: Any, generated: Any) -> float:
     """
     level = _level(distance_to_closest(train=train, points=holdout))
     return copies_from_distances(level, distance_to_closest(train=train, points=generated))
+
+
+def authenticity(*, train: Any, generated: Any) -> float:
+    """Return the share of items that are no likely copy of a training record.
+
+    An item is inauthentic if it lies closer to its closest training record than any other training
+    record does. Exact copies give 0. Fresh real items give less than 1: a third on the line
+    (theorem, for any density), .8 for 2,000 items of a normal law in 40 dimensions (measured;
+    there the closest record is one that is close to many). So compare with held-out data.
+
+    Parameters
+    ----------
+    train : array-like of shape (n, d)
+        Training records, at least two.
+    generated : array-like of shape (m, d)
+        Items to judge, in the same space.
+
+    Returns
+    -------
+    float
+        Share in [0, 1].
+
+    Raises
+    ------
+    DataError
+        If there are fewer than two training records, or `distance_to_closest` refuses.
+
+    Examples
+    --------
+    >>> authenticity(train=[[0.0], [1.0], [9.0]], generated=[[0.5], [3.0], [9.5], [9.0]])
+    0.25
+    """
+    return float(authentic(train=train, generated=generated).mean())
+
+
+def authentic(*, train: Any, generated: Any) -> np.ndarray:
+    """Return the verdict of each item, whose mean is `authenticity`, as a bootstrap needs it.
+
+    Parameters
+    ----------
+    train : array-like of shape (n, d)
+        Training records, at least two.
+    generated : array-like of shape (m, d)
+        Items to judge, in the same space.
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape (m,), bool.
+
+    Raises
+    ------
+    DataError
+        If there are fewer than two training records, or `distance_to_closest` refuses.
+    """
+    names = ("train", "generated")
+    known, new = as_row_pair(train, generated, names, exact=False)
+    if len(known) < 2:
+        raise DataError(
+            f"train must have at least 2 rows, got {len(known)}; authenticity compares them with one "
+            "another."
+        )
+    distances, records = closest_record(train=known, points=new)
+    own, back = np.unique(records, return_inverse=True)
+    spacing, _ = nearest(known[torch.from_numpy(own).to(known.device)], known, 2)
+    apart = spacing.max(dim=1).values.to(torch.float64).cpu().numpy()  # the other one is itself
+    return distances > apart[back]
 
 
 def novelty_from_distances(level: float, distances: np.ndarray) -> float:

@@ -3,7 +3,13 @@
 import numpy as np
 import pytest
 
-from ot_latent.metrics.manifolds import KNOWN_MANIFOLDS, SphereWithHole, SwissRoll, TorusPatch
+from ot_latent.metrics.manifolds import (
+    KNOWN_MANIFOLDS,
+    KnownManifold,
+    SphereWithHole,
+    SwissRoll,
+    TorusPatch,
+)
 
 each = pytest.mark.parametrize("name", list(KNOWN_MANIFOLDS))
 
@@ -96,3 +102,8 @@ def test_refusals():
         SwissRoll().sample(0, seed=0)
     with pytest.raises(ValueError, match="points must have 50 columns, got 3"):
         SwissRoll().distance(np.zeros((1, 3)))
+
+
+def test_the_common_face_is_abstract():
+    with pytest.raises(TypeError, match="abstract"):
+        KnownManifold()

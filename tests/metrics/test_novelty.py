@@ -5,7 +5,13 @@ import pytest
 import torch
 
 from ot_latent import DataError
-from ot_latent.metrics.novelty import copy_rate, distance_to_closest, novelty_ratio
+from ot_latent.metrics.novelty import (
+    authenticity,
+    closest_record,
+    copy_rate,
+    distance_to_closest,
+    novelty_ratio,
+)
 
 
 def cloud(n, seed, d=6):
@@ -32,6 +38,33 @@ def test_copies_have_no_novelty_and_fresh_data_have_all():
     assert copy_rate(**options, generated=half) == pytest.approx(0.5, abs=0.01)
 
 
+def test_authenticity_equals_the_dense_definition():
+    train, points = cloud(150, 0), 0.8 * cloud(90, 1)
+    apart = np.linalg.norm(train[:, None] - train[None], axis=2)
+    np.fill_diagonal(apart, np.inf)
+    across = np.linalg.norm(points[:, None] - train[None], axis=2)
+    oracle = (across.min(1) > apart.min(1)[across.argmin(1)]).mean()
+    assert authenticity(train=train, generated=points) == pytest.approx(oracle, abs=1e-12)
+    assert (closest_record(train=train, points=points)[1] == across.argmin(1)).all()
+
+
+def test_authenticity_of_copies_is_zero():
+    train = cloud(2000, 0)
+    assert authenticity(train=train, generated=train[::3]) == 0.0
+    assert authenticity(train=np.repeat(train, 2, axis=0), generated=train[:9]) == 0.0
+    assert authenticity(train=train, generated=train + 50.0) == 1.0
+
+
+def test_authenticity_of_fresh_data_is_a_third_on_the_line():
+    """On the line: half of a size-biased gap is exponential of rate 2, the next gap of rate 1."""
+    rng = np.random.default_rng(0)
+    line = authenticity(train=rng.random((20_000, 1)), generated=rng.random((20_000, 1)))
+    assert line == pytest.approx(1 / 3, abs=0.015)
+    # no figure for all laws: in high dimension the closest record is one that is close to many
+    high = authenticity(train=cloud(2000, 0, d=40), generated=cloud(2000, 1, d=40))
+    assert 0.7 < high < 0.9
+
+
 def test_neither_order_nor_unit_matters():
     train, holdout, generated = cloud(200, 0), cloud(90, 1), cloud(80, 2) * 0.7
     ratio = novelty_ratio(train=train, holdout=holdout, generated=generated)
@@ -49,3 +82,5 @@ def test_refusals():
         distance_to_closest(train=train, points=train[:, :2])
     with pytest.raises(DataError, match="points must have at least 1 row"):
         distance_to_closest(train=train, points=train[:0])
+    with pytest.raises(DataError, match="train must have at least 2 rows, got 1"):
+        authenticity(train=train[:1], generated=train)
