@@ -9,8 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from ot_latent.metrics.bootstrap import bootstrap_interval, frechet_interval
+from ot_latent._random import Stream, generator
+from ot_latent.metrics.bootstrap import Interval, bootstrap_interval, frechet_interval
+from ot_latent.metrics.copying import Partition
 from ot_latent.metrics.fidelity import kernel_distance_blocks, membership
+from ot_latent.metrics.likelihood import held_out_surprise, reference_surprise
 from ot_latent.metrics.modes import (
     mixture_threshold,
     mode_kl,
@@ -18,6 +21,7 @@ from ot_latent.metrics.modes import (
     variance_ratio,
 )
 from ot_latent.metrics.novelty import (
+    authentic,
     copies_from_distances,
     distance_to_closest,
     novelty_from_distances,
@@ -37,12 +41,17 @@ KEYS = (
     "variance_ratio",
     "novelty_ratio",
     "copy_rate",
+    "authenticity",
+    "data_copying",
+    "likelihood_divergence",
     "wasserstein",
     "sliced_wasserstein",
 )
 QUANTILE = 0.01  # share of real items that count as between modes
 MANIFOLD_NEIGHBOURS, BALL_NEIGHBOURS = 3, 5  # of precision and recall, of density and coverage
 TRANSPORT_ROWS = 500  # of each cloud in one exact plan
+CENTRES, LIKELIHOOD_ROWS = 1000, 2000  # densities of the likelihood, and items they are fitted to
+_THINNING = 5  # draws of this module within the bootstrap stream
 _BLOCKS = 4  # least number of blocks of the kernel distance, whose spread gives the interval
 
 Entry = dict[str, Any]
@@ -109,7 +118,7 @@ class Judge:
             are no classes to judge by.
         """
         found = self._fidelity(items) | self._modes(items) | self._spread(items)
-        return found | self._transport(items)
+        return found | self._novelty(items) | self._transport(items)
 
     def _fidelity(self, items: Items) -> dict[str, Entry]:
         """Distances and memberships, in features."""
@@ -156,7 +165,7 @@ class Judge:
         return found
 
     def _spread(self, items: Items) -> dict[str, Entry]:
-        """Within-mode variance and novelty, in codes."""
+        """Within-mode variance, in codes."""
         reference = self.reference
         ours = self._own_modes(reference)
         arrays = (reference.codes, ours, items.codes, self._own_modes(items))
@@ -176,6 +185,10 @@ class Judge:
             seed=self.seed,
             resamples=min(self.resamples, 50),
         )
+        return {"variance_ratio": self._entry(spread, len(items.codes)) | {"features": "codes"}}
+
+    def _novelty(self, items: Items) -> dict[str, Entry]:
+        """How far from the training codes items are, against held-out items, in codes."""
         distances = distance_to_closest(train=self.train_codes, points=items.codes)
         n = len(items.codes)
         novelty = bootstrap_interval(
@@ -187,11 +200,43 @@ class Judge:
         )
         level = float(np.median(self._held_out))
         copies = self._resampled(lambda d: copies_from_distances(level, d), distances)
-        return {
-            "variance_ratio": self._entry(spread, n) | {"features": "codes"},
-            "novelty_ratio": self._entry(novelty, n) | {"features": "codes"},
-            "copy_rate": copies | {"features": "codes"},
+        verdicts = authentic(train=self.train_codes, generated=items.codes)
+        found = {
+            "novelty_ratio": self._entry(novelty, n),
+            "copy_rate": copies,
+            "authenticity": self._mean(verdicts, n),
+            "data_copying": self._entry(self._copying(distances, items.codes), n),
+            "likelihood_divergence": self._entry(self._divergence(items.codes), n),
         }
+        return {key: entry | {"features": "codes"} for key, entry in found.items()}
+
+    def _copying(self, distances: np.ndarray, codes: np.ndarray) -> Interval:
+        """Statistic of data-copying; items keep their distances and cells when they are redrawn."""
+        held, cells = self._held_out, self._partition.cells(self.reference.codes)
+        new_cells = self._partition.cells(codes)
+        return bootstrap_interval(
+            lambda a, b: self._partition.statistic(held[a], cells[a], distances[b], new_cells[b]),
+            np.arange(len(held)),
+            np.arange(len(distances)),
+            seed=self.seed,
+            resamples=min(self.resamples, 50),
+        )
+
+    def _divergence(self, codes: np.ndarray) -> Interval:
+        """Feature likelihood divergence; the interval is that of the held-out items."""
+        train = self._some(self.train_codes, LIKELIHOOD_ROWS)
+        fresh = self._some(self.reference.codes, LIKELIHOOD_ROWS)
+        centres = self._some(codes, min(CENTRES, len(train) // 2))
+        surprise = held_out_surprise(centres=centres, train=train, holdout=fresh)
+        known = reference_surprise(train, fresh, len(centres), seed=self.seed)
+        return bootstrap_interval(
+            np.mean, surprise - known, seed=self.seed, resamples=self.resamples
+        )
+
+    def _some(self, rows: np.ndarray, most: int) -> np.ndarray:
+        """Return at most so many rows, drawn at random."""
+        rng = generator(self.seed, Stream.BOOTSTRAP, 0, _THINNING)
+        return rows if len(rows) <= most else rows[rng.permutation(len(rows))[:most]]
 
     def _transport(self, items: Items) -> dict[str, Entry]:
         """Wasserstein distances of the codes; the exact one as a mean over disjoint blocks."""
@@ -222,6 +267,11 @@ class Judge:
     def _held_out(self) -> np.ndarray:
         """Distances of the held-out items to the closest training code."""
         return distance_to_closest(train=self.train_codes, points=self.reference.codes)
+
+    @cached_property
+    def _partition(self) -> Partition:
+        """Cells of the test for data-copying."""
+        return Partition.fit(self.train_codes, self.reference.codes, seed=self.seed)
 
     @staticmethod
     def _own_modes(items: Items) -> np.ndarray:

@@ -44,8 +44,22 @@ def test_copies_are_found(record):
     plain = record["baselines"]["plain"]
     assert plain["novelty_ratio"]["value"] < 1e-3
     assert plain["copy_rate"]["value"] == 1
+    assert plain["authenticity"]["value"] == 0
+    assert plain["data_copying"]["high"] < -10
+    assert plain["likelihood_divergence"]["low"] > 1000
     assert record["novelty_ratio"]["value"] > 0.8
     assert record["copy_rate"]["value"] < 0.01
+
+
+def test_fresh_data_are_the_floor_of_the_tests_for_copying(record):
+    real = record["baselines"]["real"]
+    assert real["data_copying"]["low"] < 2 < real["data_copying"]["high"] + 4
+    assert abs(real["data_copying"]["value"]) < 3
+    assert abs(real["likelihood_divergence"]["value"]) < 5
+    assert record["authenticity"]["value"] > real["authenticity"]["value"] - 0.2
+    gaussian = record["baselines"]["gaussian"]
+    assert gaussian["data_copying"]["low"] > 3  # blurred: farther from the training set than data
+    assert gaussian["likelihood_divergence"]["low"] > real["likelihood_divergence"]["high"]
 
 
 def test_a_gaussian_blurs_the_modes(record):

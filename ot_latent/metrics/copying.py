@@ -23,7 +23,7 @@ from ot_latent.metrics.novelty import closest_record, distance_to_closest
 ITEMS_PER_CELL = 100  # held-out items that a cell should hold: its score has unit variance there
 MOST_CELLS = 20
 LEAST_SHARE = 0.2  # of a cell's expected share of generated items, below which it is left out
-_FITTED_ROWS = 20_000  # training records that the partition is fitted to at most
+_FITTED_ROWS = 5_000  # training records that the partition is fitted to at most
 _CELL_KEY = 3  # draws of this module within the bootstrap stream
 
 
@@ -96,7 +96,7 @@ class Partition:
 
     @classmethod
     def fit(cls, train: Any, holdout: Any, *, cells: int | None = None, seed: int = 0) -> Partition:
-        """Cut the space by k-means on at most 20,000 training records.
+        """Cut the space by k-means on at most 5,000 training records.
 
         Parameters
         ----------
@@ -135,8 +135,22 @@ class Partition:
         cells : numpy.ndarray of shape (m,)
             Number of the cell.
         """
-        cells = closest_record(train=self.centres, points=points)[1]
-        return distance_to_closest(train=self.train, points=points), cells
+        return distance_to_closest(train=self.train, points=points), self.cells(points)
+
+    def cells(self, points: Any) -> np.ndarray:
+        """Return the number of the cell of each item.
+
+        Parameters
+        ----------
+        points : array-like of shape (m, d)
+            Items.
+
+        Returns
+        -------
+        numpy.ndarray of shape (m,)
+            Numbers.
+        """
+        return closest_record(train=self.centres, points=points)[1]
 
     def statistic(
         self,

@@ -23,6 +23,13 @@ SCORES = {
     "variance_ratio": ("Spread within classes", "1 is right", "spread within classes"),
     "novelty_ratio": ("Novelty", "1 as new as real", "novelty"),
     "copy_rate": ("Copies", "less is better", "share of copies"),
+    "authenticity": ("Authentic", "as in real data", "share of authentic samples"),
+    "data_copying": ("Data-copying", "0 is right, −3 copies", "score of the data-copying test"),
+    "likelihood_divergence": (
+        "Likelihood divergence",
+        "codes, less is better",
+        "likelihood divergence",
+    ),
 }
 FIDELITY = ("frechet", "precision", "recall", "coverage", "novelty_ratio", "copy_rate")
 TOLD_APART = {"frechet": -1, "precision": 1, "recall": 1, "coverage": 1}  # sign: which way is good
