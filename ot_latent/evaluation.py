@@ -17,11 +17,14 @@ import numpy as np
 from ot_latent._random import Stream, generator
 from ot_latent._validation import DataError, check_array, check_same_length
 from ot_latent.baselines import (
+    BetaCopulaSampler,
     ControlSampler,
     GaussianSampler,
     KernelDensitySampler,
     MixtureSampler,
+    NormalisingFlowSampler,
     PlainMapSampler,
+    VineCopulaSampler,
 )
 from ot_latent.estimators import OTSampler
 from ot_latent.evidence import manifold_evidence
@@ -32,7 +35,7 @@ if TYPE_CHECKING:
     from ot_latent.fitted import FittedGenerator
 
 BASELINES = ("gaussian", "gmm10", "plain", "control", "heldout")
-OTHERS = ("kde",)  # on request
+OTHERS = ("gmm", "kde", "copula", "vine", "flow")  # on request
 FEWEST = 40  # held-out rows below which the scores say nothing
 FITTED_ROWS = 20_000  # codes that a mixture is fitted to at most
 
@@ -63,7 +66,9 @@ def evaluate(
     y : array-like of shape (n,), optional
         Their labels; only checked for length: modes of all items are judged alike.
     baselines : iterable of str
-        Any of "gaussian", "gmm10", "plain", "control", "heldout", "kde".
+        Any of "gaussian", "gmm10", "plain", "control", "heldout"; on request "gmm" (components
+        chosen by BIC), "kde" (bandwidth by held-out likelihood), "copula" (empirical beta),
+        "vine" (needs pyvinecopulib), "flow" (needs zuko).
     features : callable, optional
         Takes rows of data, returns (n, f) features; by default the classifier of the fit where
         there is one, else the codes.
@@ -222,7 +227,11 @@ def _rival(name: str, sampler: OTSampler) -> Any:
     makers: dict[str, Callable[[], Any]] = {
         "gaussian": GaussianSampler,
         "gmm10": lambda: MixtureSampler(10),
+        "gmm": lambda: MixtureSampler("bic"),
         "kde": KernelDensitySampler,
+        "copula": BetaCopulaSampler,
+        "vine": VineCopulaSampler,
+        "flow": NormalisingFlowSampler,
         "plain": lambda: PlainMapSampler(sampler),
         "control": lambda: ControlSampler(sampler),
     }

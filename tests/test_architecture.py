@@ -17,32 +17,34 @@ DRAWING = ROOT.parent / "docs" / "architecture.md"
 # may import one another (not in circles). Everything else imports strictly lower floors, but for
 # names that only type checkers see; the walls between rooms hold for these too.
 FLOORS = [
-    {"_lazy", "_validation", "_random", "config", "kernels.aggregation", "kernels.product_max", "kernels.triton_language"},
-    {"_files", "datasets", "kernels.fused", "kernels.lifted_tree", "kernels.cell_graph", "kernels.site_tree", "kernels.tiled"}
+    {"_lazy", "_units", "_validation", "_random", "config", "kernels.aggregation", "kernels.product_max", "kernels.triton_language"},
+    {"_files", "_pathprox", "datasets", "kernels.fused", "kernels.lifted_tree", "kernels.cell_graph", "kernels.site_tree", "kernels.tiled"}
     | {"kernels.buckets", "kernels.graph_cg", "kernels.graph_multigrid", "kernels.crossed_eager", "kernels.latin", "kernels.simd", "kernels.tally"}
     | {"kernels.polygons", "kernels.polyhedra", "kernels.triton_best", "kernels.triton_crossed"}
     | {"latent.accelerator", "latent.layers"}
-    | {"transport.hull", "transport.measures", "transport.processes", "transport.sources"},
+    | {"transport.hull", "transport.measures", "transport.processes", "transport.sources", "transport.stratified"},
     {"kernels.crossed", "kernels.dispatch", "kernels.grid2d", "kernels.grid3d", "persistence"}
     | {"transport.chi_square", "transport.domains", "transport.laplacian", "transport.product"},
     {"kernels.cells2d", "kernels.cells3d"}
     | {"latent.autoencoder", "latent.batches", "latent.classifier", "latent.neighbours", "latent.preprocessing"}
     | {"latent.training_state", "transport.cells", "transport.potential", "transport.source_kinds"}
-    | {"transport.neighbours", "transport.target_chunks"},
-    {"transport.crossing"},
+    | {"transport.intervals", "transport.neighbours", "transport.target_chunks"},
+    {"transport.crossing", "transport.local_law"},
     {"metrics", "raster", "theory", "run_folder", "transport.solution", "transport.triangulation"}
     | {"transport.plane", "transport.space"},
     {"latent.training", "transport.stochastic_state", "transport.survey", "transport.warm_start"}
-    | {"transport.carving", "transport.line"},
+    | {"transport.carving", "transport.inverse", "transport.line", "transport.map_report", "transport.simplex_map", "transport.two_cell"},
     {"transport.block_survey", "transport.refit"},
     {"transport.sampling"},
-    {"transport.samplers"},
+    {"transport.diagonal_step", "transport.samplers"},
     {"transport.extension", "transport.parts", "transport.pot", "transport.verdict"}
     | {"transport.newton_start", "transport.power_diagram"},
     {"transport.newton", "transport.singular", "transport.stochastic"},
     {"tears"},
     {"_codes", "_solvers", "atlas", "coders", "features", "transport.draws"},
     {"_portable"},
+    {"_conditional"},
+    {"_control"},
     {"estimators"},
     {"baselines"},
     {"evidence", "scores"},
@@ -65,9 +67,26 @@ HEAVY |= {"safetensors", "torchmetrics", "pyarrow", "jax"}
 # What has to start fast (the command line, the run folder) loads torch on use; so do all others
 # but the ones that are about tensors. scikit-learn's contract is a base class.
 TORCH_AT_TOP = {"kernels", "transport", "latent", "metrics", "theory"}
-TORCH_AT_TOP |= {"_codes", "_portable", "coders", "features", "estimators", "baselines"}
+TORCH_AT_TOP |= {
+    "_codes",
+    "_conditional",
+    "_control",
+    "_portable",
+    "coders",
+    "features",
+    "estimators",
+    "baselines",
+}
 TORCH_AT_TOP |= {"evaluation", "fitted", "generator"}
-SKLEARN_AT_TOP = {"_portable", "estimators", "baselines", "fitted", "generator"}
+SKLEARN_AT_TOP = {
+    "_conditional",
+    "_control",
+    "_portable",
+    "estimators",
+    "baselines.base",
+    "fitted",
+    "generator",
+}
 
 # Compiled when they are imported, so they are themselves imported on use.
 NUMBA_AT_TOP = {"kernels.buckets", "kernels.cell_graph", "kernels.graph_cg", "kernels.site_tree"}

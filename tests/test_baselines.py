@@ -1,16 +1,26 @@
-"""Baselines: their moments, their rows, and what the control shares with the transport."""
+"""Baselines: closed forms they must meet, their rows, and what the control shares with the transport."""
+
+import sys
 
 import numpy as np
 import pytest
+import torch
+from scipy import stats
+from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
 from ot_latent.baselines import (
+    Baseline,
+    BetaCopulaSampler,
     ControlSampler,
     GaussianSampler,
     KernelDensitySampler,
     MixtureSampler,
+    NormalisingFlowSampler,
     PlainMapSampler,
+    VineCopulaSampler,
 )
+from ot_latent.baselines.densities import likeliest_bandwidth
 from ot_latent.estimators import OTSampler
 
 
@@ -27,41 +37,178 @@ def sampler(codes):
 
 @pytest.fixture(scope="module")
 def baselines(codes, sampler):
-    fresh = [GaussianSampler(), MixtureSampler(3), KernelDensitySampler()]
-    return [b.fit(codes) for b in fresh] + [PlainMapSampler(sampler), ControlSampler(sampler)]
+    fresh = [GaussianSampler(), MixtureSampler(3), KernelDensitySampler(0.3), BetaCopulaSampler()]
+    borrowed = [PlainMapSampler(sampler), ControlSampler(sampler)]
+    found = [b.fit(codes) for b in fresh] + borrowed
+    return {type(b).__name__.removesuffix("Sampler"): b for b in found}
+
+
+def check_rows(baseline):
+    whole = baseline.sample(2000, random_state=5)
+    assert whole.shape == (2000, 4)
+    for n in (1, 7, 1030):
+        assert np.array_equal(baseline.sample(n, random_state=5), whole[:n])
+    assert not np.array_equal(baseline.sample(5, random_state=6), whole[:5])
 
 
 def test_rows_depend_on_seed_and_number_alone(baselines):
-    for baseline in baselines:
-        whole = baseline.sample(2000, random_state=5)
-        assert whole.shape == (2000, 4)
-        for n in (1, 7, 1030):
-            assert np.array_equal(baseline.sample(n, random_state=5), whole[:n])
-        assert not np.array_equal(baseline.sample(5, random_state=6), whole[:5])
+    for baseline in baselines.values():
+        check_rows(baseline)
 
 
 def test_moments(codes, baselines):
-    gaussian, mixture, density, _, control = (b.sample(60_000, random_state=1) for b in baselines)
+    new = {name: b.sample(60_000, random_state=1) for name, b in baselines.items()}
     covariance = np.cov(codes, rowvar=False)
-    for new in (gaussian, mixture):
-        np.testing.assert_allclose(new.mean(0), codes.mean(0), atol=0.1)
-        np.testing.assert_allclose(np.cov(new, rowvar=False), covariance, atol=0.3)
+    for name in ("Gaussian", "Mixture"):
+        np.testing.assert_allclose(new[name].mean(0), codes.mean(0), atol=0.1)
+        np.testing.assert_allclose(np.cov(new[name], rowvar=False), covariance, atol=0.3)
     noise = 0.3**2 * codes.var(axis=0).mean() * np.eye(4)
-    np.testing.assert_allclose(np.cov(density, rowvar=False), covariance + noise, atol=0.4)
-    np.testing.assert_allclose(control.mean(0), codes.mean(0), atol=0.2)
+    density = np.cov(new["KernelDensity"], rowvar=False)
+    np.testing.assert_allclose(density, covariance + noise, atol=0.4)
+    np.testing.assert_allclose(new["Control"].mean(0), codes.mean(0), atol=0.2)
+
+
+def test_clones_are_unfitted_and_the_common_face_is_abstract(codes, baselines):
+    for name in ("Gaussian", "Mixture", "KernelDensity", "BetaCopula"):
+        twin = clone(baselines[name])
+        assert twin.get_params() == baselines[name].get_params()
+        with pytest.raises(NotFittedError):
+            twin.sample(3)
+    assert (
+        clone(baselines["Control"]).sampler.get_params()
+        == baselines["Control"].sampler.get_params()
+    )
+    with pytest.raises(TypeError, match="abstract"):
+        Baseline()
+
+
+# -- densities -------------------------------------------------------------------------------------
+
+
+def test_the_criterion_finds_a_mixture_again():
+    rng = np.random.default_rng(0)
+    centres = np.array([[0.0, 0.0], [9.0, 0.0], [0.0, 9.0], [9.0, 9.0], [4.5, 4.5]])
+    shares = np.array([0.1, 0.3, 0.2, 0.2, 0.2])
+    root = np.array([[1.0, 0.0], [0.5, 0.3]])
+    label = rng.choice(5, size=4000, p=shares)
+    codes = centres[label] + rng.normal(size=(4000, 2)) @ root.T
+    found = MixtureSampler("bic", starts=2).fit(codes)
+    assert found.components_ == 5 == min(found.bic_, key=found.bic_.get)
+    order = np.linalg.norm(found.means_[:, None] - centres, axis=2).argmin(0)
+    np.testing.assert_allclose(found.means_[order], centres, atol=0.15)
+    np.testing.assert_allclose(found.weights_[order], shares, atol=0.03)
+    for place in order:
+        covariance = found.roots_[place] @ found.roots_[place].T
+        np.testing.assert_allclose(covariance, root @ root.T, atol=0.15)
+    drawn = found.sample(20_000, random_state=0)
+    nearest = np.linalg.norm(drawn[:, None] - centres, axis=2).argmin(1)
+    np.testing.assert_allclose(np.bincount(nearest) / 20_000, shares, atol=0.03)
+
+
+def test_the_bandwidth_is_near_the_best_one_for_a_normal_law():
+    """For n points of a normal law in the plane: least mean integrated square at n^(-1/6)."""
+    rng = np.random.default_rng(0)
+    for n in (300, 3000):
+        width = likeliest_bandwidth(rng.normal(size=(n, 2)), rng.normal(size=(2000, 2)))
+        assert width == pytest.approx(n ** (-1 / 6), rel=0.2)
+    rows = rng.normal(size=(2000, 2)) * 7
+    assert KernelDensitySampler().fit(rows).bandwidth_ == pytest.approx(1600 ** (-1 / 6), rel=0.2)
+
+
+def test_the_bandwidth_sees_narrow_modes():
+    rng = np.random.default_rng(0)
+    rows = rng.integers(9, size=(4000, 2)) + 0.01 * rng.normal(size=(4000, 2))
+    found = KernelDensitySampler().fit(rows)
+    assert 0.002 < found.bandwidth_ * found.scale_ < 0.01
+
+
+# -- copulas ---------------------------------------------------------------------------------------
+
+
+def test_the_beta_copula_is_uniform_in_every_coordinate(codes):
+    uniforms = BetaCopulaSampler().fit(codes).draw_uniforms(np.random.default_rng(0), 20_000)
+    for column in uniforms.T:
+        assert stats.kstest(column, "uniform").pvalue > 1e-3
+
+
+def test_margins_are_kept(codes):
+    stepped = BetaCopulaSampler("step").fit(codes).sample(60_000, random_state=0)
+    for column, original in zip(stepped.T, codes.T, strict=True):
+        values, counts = np.unique(column, return_counts=True)
+        assert np.array_equal(values, np.sort(original))  # every value, and no other
+        assert stats.chisquare(counts).pvalue > 1e-3  # each with probability 1 / n
+    linear = BetaCopulaSampler().fit(codes).sample(60_000, random_state=0)
+    for column, original in zip(linear.T, codes.T, strict=True):
+        assert original.min() <= column.min() <= column.max() <= original.max()
+        assert stats.ks_2samp(column, original).statistic < 1 / len(original) + 0.02
+
+
+def test_the_dependence_of_the_ranks_is_kept():
+    """Spearman's rho of the beta copula is (n - 1) / (n + 1) that of the sample (Segers et al.)."""
+    rng = np.random.default_rng(0)
+    codes = np.exp(rng.multivariate_normal([0, 0], [[1, 0.8], [0.8, 1]], size=50))
+    made = BetaCopulaSampler().fit(codes).sample(100_000, random_state=0)
+    own = stats.spearmanr(codes).statistic
+    assert stats.spearmanr(made).statistic == pytest.approx(own * 49 / 51, abs=0.01)
+
+
+def test_the_vine_finds_the_dependence_of_a_normal_law():
+    pytest.importorskip("pyvinecopulib")
+    rng = np.random.default_rng(0)
+    covariance = np.array(
+        [[1.0, 0.7, 0.0, 0], [0.7, 1.0, -0.5, 0], [0.0, -0.5, 1.0, 0], [0, 0, 0, 1]]
+    )
+    codes = np.exp(rng.multivariate_normal(np.zeros(4), covariance, size=1500))
+    vine = VineCopulaSampler().fit(codes)
+    check_rows(vine)
+    own, found = (stats.spearmanr(rows).statistic for rows in (codes, vine.sample(20_000, 0)))
+    np.testing.assert_allclose(found, own, atol=0.05)
+    assert stats.ks_2samp(vine.sample(20_000, 0)[:, 0], codes[:, 0]).statistic < 0.02
+
+
+# -- a normalising flow ----------------------------------------------------------------------------
+
+
+def test_the_flow_is_seeded_and_touches_no_global_state(codes):
+    pytest.importorskip("zuko")
+    before = torch.get_rng_state()
+    short = [NormalisingFlowSampler(2, width=8, random_state=s).fit(codes) for s in (0, 0, 1)]
+    assert torch.equal(torch.get_rng_state(), before)
+    first, same, other = (flow.sample(9, random_state=0) for flow in short)
+    assert np.array_equal(first, same)
+    assert not np.array_equal(first, other)
+    check_rows(short[0])
+
+
+@pytest.mark.slow
+def test_the_flow_reaches_the_entropy_of_a_known_law():
+    pytest.importorskip("zuko")
+    rng = np.random.default_rng(0)
+    codes = np.concatenate([rng.normal(size=(4000, 1)), rng.normal(size=(4000, 3)) ** 2], axis=1)
+    flow = NormalisingFlowSampler(150, transforms=2, width=32, learning_rate=5e-3).fit(codes)
+    entropy = (
+        -0.5 * np.log(2 * np.pi * np.e) - 3 * stats.chi2(1).entropy() + np.log(flow.scale_).sum()
+    )
+    gaussian = -2 * np.log(2 * np.pi * np.e)  # what a normal law of the same moments reaches
+    assert gaussian + 1.5 < flow.held_out_ < entropy + 0.3
+    made = flow.sample(8000, random_state=0)
+    assert stats.ks_2samp(made[:, 0], codes[:, 0]).statistic < 0.06
+
+
+# -- the transport's own parts ---------------------------------------------------------------------
 
 
 def test_plain_map_copies_and_shares_cells(codes, sampler, baselines):
-    plain = baselines[3].sample(500, random_state=2)
+    plain = baselines["PlainMap"].sample(500, random_state=2)
     distance = np.linalg.norm(plain[:, None] - codes, axis=2).min(1)
     assert distance.max() < 1e-5
     _, cells = sampler.draw(500, 2)
     np.testing.assert_allclose(plain, codes[cells[:500]], atol=1e-5)
-    assert baselines[3].fit(codes) is baselines[3]
+    assert baselines["PlainMap"].fit(codes) is baselines["PlainMap"]
 
 
 def test_control_has_the_local_laws_of_the_transport_but_not_its_bond(sampler, baselines):
-    new, control = sampler.sample(20_000, random_state=3), baselines[4].sample(20_000, 3)
+    new, control = sampler.sample(20_000, random_state=3), baselines["Control"].sample(20_000, 3)
     np.testing.assert_allclose(new.var(0), control.var(0), rtol=0.06)
     noise = sampler.source_.sample(20_000, seed=3).numpy()
     bond = [abs(np.corrcoef(z @ np.ones(4), noise @ np.ones(4))[0, 1]) for z in (new, control)]
@@ -69,12 +216,35 @@ def test_control_has_the_local_laws_of_the_transport_but_not_its_bond(sampler, b
     assert bond[1] < bond[0] / 2
 
 
+# -- refusals --------------------------------------------------------------------------------------
+
+
 def test_refusals(codes):
     with pytest.raises(NotFittedError, match="GaussianSampler must be fitted"):
         GaussianSampler().sample(3)
     with pytest.raises(ValueError, match="components must be"):
         MixtureSampler(0).fit(codes)
+    with pytest.raises(ValueError, match="components must be a positive integer or 'bic'"):
+        MixtureSampler("aic").fit(codes)
     with pytest.raises(ValueError, match="bandwidth must be"):
         KernelDensitySampler(-1.0).fit(codes)
+    with pytest.raises(ValueError, match="bandwidth must be a positive number or 'likelihood'"):
+        KernelDensitySampler("scott").fit(codes)
+    with pytest.raises(ValueError, match="margins must be 'linear' or 'step'"):
+        BetaCopulaSampler("smooth").fit(codes)
+    with pytest.raises(ValueError, match="truncation must be"):
+        VineCopulaSampler(0).fit(codes)
+    with pytest.raises(ValueError, match="width must be"):
+        NormalisingFlowSampler(width=0).fit(codes)
     with pytest.raises(ValueError, match="n must be"):
         GaussianSampler().fit(codes).sample(0)
+
+
+@pytest.mark.parametrize(
+    ("maker", "library"),
+    [(VineCopulaSampler, "pyvinecopulib"), (NormalisingFlowSampler, "zuko")],
+)
+def test_missing_libraries_are_named(maker, library, codes, monkeypatch):
+    monkeypatch.setitem(sys.modules, library, None)
+    with pytest.raises(ImportError, match=f"{maker.__name__} must have {library}, got none"):
+        maker().fit(codes)

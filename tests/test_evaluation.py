@@ -7,7 +7,7 @@ import pytest
 
 from ot_latent._validation import DataError
 from ot_latent.estimators import OTSampler
-from ot_latent.evaluation import evaluate
+from ot_latent.evaluation import OTHERS, evaluate
 from ot_latent.generator import LatentGenerator
 from ot_latent.scores import KEYS, Items, Judge
 
@@ -38,6 +38,16 @@ def test_record_has_every_key_and_is_json(record):
     assert set(record["baselines"]) == {"gaussian", "gmm10", "plain", "control", "heldout", "real"}
     assert "manifold" not in record  # codes have no decoder
     assert record["mixture_rate"]["value"] is None  # nor class probabilities
+
+
+def test_every_baseline_is_one_name_away():
+    Z, _ = mixture(300, 0, d=3)
+    sampler = OTSampler(tolerance=0.2, extension="none", random_state=0).fit(Z)
+    names = [name for name in OTHERS if name not in ("vine", "flow")]  # those need libraries
+    found = evaluate(sampler, mixture(200, 1, d=3)[0], baselines=names, resamples=5)["baselines"]
+    assert set(found) == set(names)
+    assert all(scores["novelty_ratio"]["value"] > 0.5 for scores in found.values())
+    assert found["gmm"]["precision"]["value"] > 0.6
 
 
 def test_copies_are_found(record):

@@ -41,7 +41,11 @@ SAMPLERS = {
     "control": ("Same extension, no transport", "control: training codes drawn at random"),
     "plain": ("Transport without extension", "decodes training codes: copies"),
     "gmm10": ("Gaussian mixture", "10 components, on the same codes"),
-    "kde": ("Kernel density", "on the same codes"),
+    "gmm": ("Gaussian mixture, BIC", "number of components by BIC, on the same codes"),
+    "kde": ("Kernel density", "bandwidth by held-out likelihood, on the same codes"),
+    "copula": ("Beta copula", "ranks of the codes, smoothed"),
+    "vine": ("Vine copula", "pairs of ranks, on the same codes"),
+    "flow": ("Normalising flow", "neural splines, on the same codes"),
     "gaussian": ("Gaussian", "the codes' mean and covariance"),
 }
 FEW = 1000  # reference rows below which distances between clouds are mostly their bias

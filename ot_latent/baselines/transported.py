@@ -1,0 +1,86 @@
+"""The transport's own parts as rivals: without its extension, and its extension without it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+
+from ot_latent._random import BLOCK_ROWS, Stream, generator, seed_from
+from ot_latent.baselines.base import Borrowed
+
+
+class PlainMapSampler(Borrowed):
+    """The transport without its extension: covers the codes and copies them.
+
+    Parameters
+    ----------
+    sampler : OTSampler
+        A fitted sampler, whose noise and cells are used.
+    """
+
+    def sample(self, n: int = 1, random_state: Any = None) -> np.ndarray:
+        """Draw codes of the fit.
+
+        Parameters
+        ----------
+        n : int, default=1
+            How many.
+        random_state : int, numpy generator or None, default=None
+            Seed; the same seed gives the cells of ``sampler.sample``.
+
+        Returns
+        -------
+        ndarray of shape (n, d)
+            Codes.
+        """
+        _, cells = self.sampler.draw(n, seed_from(random_state))
+        return self.sampler.codes(self.sampler.transport_.potential.points[cells])[:n]
+
+
+class ControlSampler(PlainMapSampler):
+    r"""The same extension without transport.
+
+    A code is drawn with its mass :math:`\nu_j`, whatever the noise; the local law of its cell
+    is applied to the residual :math:`(x - c_i)/s` of a fresh noise point in *its own* cell i. The
+    residuals thus have exactly the law that they have under the transport, pooled over cells, and
+    only the bond between noise and code is cut. (With normal residuals this would be the
+    manifold Parzen windows of Vincent and Bengio, 2002; normal residuals have longer tails than
+    those of a bounded noise, which would blur the comparison.)
+
+    Parameters
+    ----------
+    sampler : OTSampler
+        A fitted sampler, whose noise, local laws and masses are used.
+    """
+
+    _number = 3
+
+    def sample(self, n: int = 1, random_state: Any = None) -> np.ndarray:
+        """Draw codes with their local spread, independently of the noise's cell.
+
+        Parameters
+        ----------
+        n : int, default=1
+            How many.
+        random_state : int, numpy generator or None, default=None
+            Seed.
+
+        Returns
+        -------
+        ndarray of shape (n, d)
+            Codes.
+        """
+        seed, sampler = seed_from(random_state), self.sampler
+        x, own_cells = sampler.draw(n, seed)
+        edges = np.cumsum(sampler.weights_.cpu().numpy())[:-1]
+        uniform = np.concatenate(
+            [
+                generator(seed, Stream.BASELINE, block, self._number).random(BLOCK_ROWS)
+                for block in range(len(x) // BLOCK_ROWS)
+            ]
+        )
+        atoms = torch.from_numpy(np.searchsorted(edges, uniform, side="right")).to(x.device)
+        residuals = sampler.map_.residual(x, own_cells, seed=seed)
+        return sampler.codes(sampler.map_.local_law(atoms, residuals))[:n]
