@@ -11,6 +11,8 @@ BENCHMARKS = {
     "sampled": "seconds of sampled solvers to an rms cell error, beside peers (1,000 targets)",
     "kernels": "rate of the search for winners, beside a matrix product and other libraries",
     "growth": "CPU time of a draw against d: inner products, and crossed draws in blocks",
+    "hierarchy": "test error against data on sparse random hierarchies, rescaled by the law",
+    "hierarchy_generation": "precision, recall, novelty on data whose grammar is known, by parsing",
     "manifolds": "projection error, neighbours and dimension on four known manifolds",
 }
 ON_REQUEST = {
@@ -25,7 +27,7 @@ def main(arguments: list[str]) -> int:
     if arguments and arguments[0] in BENCHMARKS | ON_REQUEST:
         return importlib.import_module(f"benchmarks.{arguments[0]}").main(arguments[1:])
     for name, text in (BENCHMARKS | ON_REQUEST).items():
-        print(f"{name:12} {text}")
+        print(f"{name:20} {text}")
     if arguments:
         known = arguments in (["--help"], ["-h"], ["--list"])
         return 0 if known else 2

@@ -17,8 +17,10 @@ from ot_latent.plotting.atlas import atlas
 from ot_latent.plotting.brenier import brenier_potential
 from ot_latent.plotting.cells import cells_2d, codes_2d
 from ot_latent.plotting.curves import convergence, loss_curves, modes, novelty, score_bars
+from ot_latent.plotting.depth import survival_collapse, survival_curves, trainability
 from ot_latent.plotting.diagrams import power_diagram
 from ot_latent.plotting.evidence import manifold_evidence
+from ot_latent.plotting.hierarchy import data_tree, learning_curves, sensitivities
 from ot_latent.plotting.images import (
     image_grid,
     interpolation,
@@ -39,8 +41,10 @@ __all__ = [
     "codes_2d",
     "convergence",
     "correlations",
+    "data_tree",
     "image_grid",
     "interpolation",
+    "learning_curves",
     "loss_curves",
     "manifold_evidence",
     "marginals",
@@ -54,7 +58,11 @@ __all__ = [
     "reconstructions",
     "save_image",
     "score_bars",
+    "sensitivities",
     "slice_diagram",
     "style",
+    "survival_collapse",
+    "survival_curves",
     "to_svg",
+    "trainability",
 ]

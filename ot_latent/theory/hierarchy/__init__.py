@@ -19,6 +19,10 @@ if TYPE_CHECKING:
         temperature_range as temperature_range,
     )
     from ot_latent.theory.hierarchy.derivations import Derivations as Derivations
+    from ot_latent.theory.hierarchy.judging import (
+        LanguageScores as LanguageScores,
+        judge_strings as judge_strings,
+    )
     from ot_latent.theory.hierarchy.learners import (
         HierarchicalCNN as HierarchicalCNN,
         LocallyConnected as LocallyConnected,
@@ -61,6 +65,7 @@ __getattr__, __dir__, __all__ = attach(
             "temperature_range",
         ],
         "derivations": ["Derivations"],
+        "judging": ["LanguageScores", "judge_strings"],
         "learners": ["HierarchicalCNN", "LocallyConnected"],
         "learning": [
             "LearningCurve",

@@ -161,8 +161,8 @@ class RandomHierarchy:
         """
         found = [trees.labels[:, None].astype(np.int64)]
         for depth, rule in enumerate(self.rules):
-            chosen = rule[found[-1], self._at(trees.choices, depth)]
-            found.append(chosen.reshape(len(trees), -1))
+            chosen = rule[found[-1], self.at(trees.choices, depth)]
+            found.append(chosen.reshape(len(trees), self.children ** (depth + 1)))
         return tuple(found)
 
     def locations(self, trees: Derivations) -> np.ndarray:
@@ -180,8 +180,9 @@ class RandomHierarchy:
         """
         found = np.zeros((len(trees), 1), dtype=np.int64)
         for depth in range(self.levels):
-            offsets = self.placements[self._at(trees.slots, depth)]
-            found = (found[:, :, None] * self.patch + offsets).reshape(len(trees), -1)
+            offsets = self.placements[self.at(trees.slots, depth)]
+            found = found[:, :, None] * self.patch + offsets
+            found = found.reshape(len(trees), self.children ** (depth + 1))
         return found
 
     def strings(self, trees: Derivations) -> np.ndarray:
@@ -307,8 +308,21 @@ class RandomHierarchy:
         first = node_count(self.children, self.levels - level)
         return redraw(trees, "slots", first, len(self.placements), seed_from(seed), DISPLACEMENT)
 
-    def _at(self, values: np.ndarray, depth: int) -> np.ndarray:
-        """Return the columns of one depth."""
+    def at(self, values: np.ndarray, depth: int) -> np.ndarray:
+        """Return the columns of one depth of choices or slots.
+
+        Parameters
+        ----------
+        values : numpy.ndarray of shape (n, nodes)
+            A field of trees.
+        depth : int
+            t = 0 (the class) to L - 1.
+
+        Returns
+        -------
+        numpy.ndarray of shape (n, s^t)
+            Those of the depth, from left to right.
+        """
         first = node_count(self.children, depth)
         return values[:, first : first + self.children**depth]
 
