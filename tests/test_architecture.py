@@ -77,7 +77,7 @@ TORCH_AT_TOP |= {
     "estimators",
     "baselines",
 }
-TORCH_AT_TOP |= {"evaluation", "fitted", "generator"}
+TORCH_AT_TOP |= {"evaluation", "fitted", "generator", "_pathprox", "_units"}
 SKLEARN_AT_TOP = {
     "_conditional",
     "_control",
