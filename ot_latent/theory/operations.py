@@ -109,8 +109,8 @@ def read_module(build: Builder, name: str, module: nn.Module, twin: Any, at: int
     """
     zeros = torch.zeros(1, *build.shapes[at], dtype=torch.float64)
     if isinstance(twin, WEIGHTED):
-        weight = twin.weight.detach()
-        bias = twin(zeros)[0].detach() if twin.bias is not None else None
+        weight: Any = twin.weight.detach()  # type: ignore[operator]
+        bias = None if twin.bias is None else twin(zeros)[0].detach()
         linear = _without_bias(twin)
         return build.affine(name, (at,), linear, bias, module=module, weight=weight)
     if isinstance(twin, BATCH_NORMS):
