@@ -37,7 +37,7 @@ FLOORS = [
     {"transport.block_survey", "transport.refit"},
     {"transport.sampling"},
     {"transport.diagonal_step", "transport.samplers"},
-    {"transport.extension", "transport.parts", "transport.pot", "transport.verdict"}
+    {"transport.extension", "transport.parts", "transport.group_shift", "transport.pot", "transport.verdict"}
     | {"transport.newton_start", "transport.power_diagram"},
     {"transport.newton", "transport.singular", "transport.stochastic"},
     {"tears"},
@@ -94,6 +94,7 @@ NUMBA_AT_TOP |= {f"kernels.{name}{d}d" for name in ("cells", "grid") for d in (2
 NUMBA_AT_TOP |= {"kernels.polygons", "kernels.polyhedra", "kernels.product_max"}
 NUMBA_AT_TOP |= {"kernels.crossed", "kernels.latin", "kernels.simd", "kernels.tally"}
 NUMBA_AT_TOP |= {"kernels.aggregation", "kernels.graph_multigrid"}
+NUMBA_AT_TOP |= {"theory.rectified_linear.cutting"}
 
 MAX_LINES, MAX_BODY, MAX_NESTING = 400, 40, 3
 EXCUSED: dict[str, str] = {}  # "module" or "module:function" -> why it may be longer or deeper

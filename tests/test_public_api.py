@@ -19,7 +19,17 @@ from numpydoc.validate import validate
 import ot_latent
 
 ROOT = Path(ot_latent.__file__).parent
-LAZY_PACKAGES = ["", "kernels", "latent", "metrics", "theory", "theory.hierarchy", "theory.sparsity", "transport"]
+LAZY_PACKAGES = [
+    "",
+    "kernels",
+    "latent",
+    "metrics",
+    "theory",
+    "theory.hierarchy",
+    "theory.rectified_linear",
+    "theory.sparsity",
+    "transport",
+]
 HEAVY = ["torch", "scipy", "sklearn", "ot", "accelerate", "matplotlib", "skdim", "numba", "pandas"]
 
 # numpydoc's names of what every public docstring must have. See also, notes and examples are free;
