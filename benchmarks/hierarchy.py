@@ -29,7 +29,7 @@ from ot_latent.theory.hierarchy import (
 
 KEY = ("learner", "vocabulary", "levels", "zeros", "rules")
 ZEROS = (0, 1, 2)
-SETTINGS = ((6, 2), (4, 3))  # v = n_c = m, and L
+SETTINGS = ((6, 2),)  # v = n_c = m, and L
 RATIOS = (0.35, 0.5, 0.7, 1.0, 1.4, 2.0, 2.8, 4.0)
 LEARNERS = ("cnn", "lcn")
 THRESHOLD = 0.1
@@ -146,7 +146,7 @@ def draw(record: dict[str, Any], path: Path) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Train, merge, print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--learner", choices=LEARNERS, nargs="*", default=list(LEARNERS))
+    parser.add_argument("--learner", choices=LEARNERS, nargs="*", default=["cnn"])
     parser.add_argument("--setting", type=int, nargs=2, action="append", metavar=("V", "L"))
     parser.add_argument("--zeros", type=int, nargs="*", default=list(ZEROS))
     parser.add_argument("--rules", type=int, default=5, help="number of grammars")
