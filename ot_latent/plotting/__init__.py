@@ -30,6 +30,7 @@ from ot_latent.plotting.images import (
 )
 from ot_latent.plotting.newton import newton_gif, newton_strip
 from ot_latent.plotting.slices import power_slices, slice_diagram
+from ot_latent.plotting.sparsity import error_rates, kink_map, line_fits, unit_sizes
 from ot_latent.plotting.style import PALETTE, style, to_svg
 from ot_latent.plotting.tables import correlations, marginals
 
@@ -42,9 +43,12 @@ __all__ = [
     "convergence",
     "correlations",
     "data_tree",
+    "error_rates",
     "image_grid",
     "interpolation",
+    "kink_map",
     "learning_curves",
+    "line_fits",
     "loss_curves",
     "manifold_evidence",
     "marginals",
@@ -65,4 +69,5 @@ __all__ = [
     "survival_curves",
     "to_svg",
     "trainability",
+    "unit_sizes",
 ]

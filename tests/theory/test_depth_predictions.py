@@ -319,13 +319,14 @@ def test_suggestion_stays_before_both_limits(activation, width):
     assert default.depth <= default.cutoff.quantile(0.95)
     assert default.depth <= default.fluctuation
     assert critical.cutoff is None
-    assert critical.depth == int(1 / (4 * critical.walk.variance))
+    assert critical.depth == int(math.log(2) / (4 * critical.walk.variance))
     assert default.depth <= critical.depth
 
 
 def test_suggestion_grows_with_precision_and_width():
     kinds = [torch.bfloat16, torch.float16, torch.float32, torch.float64]
     found = [depth.suggest_depth("pytorch", 256, kind).depth for kind in kinds]
+    assert depth.suggest_depth("pytorch", 256, 0.1).depth == 1  # less than four bits
     assert found == sorted(set(found))
     assert depth.suggest_depth("pytorch", 256, 2.0**-23) == depth.suggest_depth("pytorch", 256)
     wide = [depth.suggest_depth("critical", n, activation="relu").depth for n in (8, 64, 512)]

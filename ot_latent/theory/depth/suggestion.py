@@ -3,8 +3,9 @@ r"""How deep a plain network may start: before precision or chance takes its sig
 A heuristic made of two laws of the log-norm walk, whose step has drift :math:`-\gamma` and variance
 :math:`\sigma^2`. What an input contributes to the change that training makes goes forth and back
 through the same weights and shrinks like :math:`e^{-2 \gamma t}`: below the precision nothing of
-it is left (the cut-off). And its logarithm has the standard deviation :math:`2 \sigma \sqrt t`:
-beyond one, networks of one law differ by factors (depth over width, Hanin and Nica).
+it is left (the cut-off), and some bits of it must be. And its logarithm has the variance
+:math:`4 \sigma^2 t`: beyond log 2 its standard deviation exceeds its mean, and networks of one law
+differ by factors (depth over width, Hanin and Nica).
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ from ot_latent.theory.depth.transition import PredictedCutoff, first_passage
 
 GAINS = {"pytorch": 1.0 / math.sqrt(3.0), "xavier": 1.0, "he": math.sqrt(2.0)}
 SURVIVAL = 0.95
+RESOLUTION = 16.0
+"""How many times the precision what is left of an input must be: four bits of it."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +39,7 @@ class DepthSuggestion:
     cutoff: PredictedCutoff | None
     """Where the round trip of a signal meets the precision; None at the critical gain."""
     fluctuation: float
-    """Depth at which the round trip's logarithm has standard deviation one: 1 / (4 sigma^2)."""
+    """Depth at which a round trip's standard deviation is its mean: log 2 / (4 sigma^2)."""
 
 
 def suggest_depth(
@@ -49,8 +52,8 @@ def suggest_depth(
 
     The smaller of (1) the depth that a signal's round trip survives with probability 0.95, by
     `first_passage` with drift :math:`-2 \gamma`, variance :math:`4 \sigma^2` and distance
-    :math:`L = -\log \epsilon`, and (2) :math:`1 / (4 \sigma^2)`: about N / 2 for tanh, N / 5 for
-    ReLU. Above the critical gain :math:`\gamma` is the rate at which signals (ReLU) or differences
+    :math:`L = -\log 16 \epsilon` (four bits are left then), and (2) :math:`\log 2 / 4 \sigma^2`:
+    about 0.35 N for tanh, 0.14 N for ReLU. Above the critical gain :math:`\gamma` is the rate at which signals (ReLU) or differences
     (tanh, :math:`\frac12 \log \chi`) explode. A heuristic about the start of training: norms, skip
     connections or long training reach further.
 
@@ -78,20 +81,22 @@ def suggest_depth(
     Examples
     --------
     >>> suggest_depth("pytorch", 64).depth, suggest_depth("critical", 64).depth
-    (13, 31)
+    (10, 21)
     >>> suggest_depth("pytorch", 64, torch.bfloat16).depth
     3
     """
     gain = _gain(initialisation, width, activation)
     walk = log_norm_walk(width, gain, activation)
-    fluctuation = 1.0 / (4.0 * walk.variance)
+    fluctuation = math.log(2.0) / (4.0 * walk.variance)
     rate = _rate(walk, gain, activation)
     if rate < 1e-9:
         return DepthSuggestion(max(1, int(fluctuation)), gain, walk, None, fluctuation)
-    distance = -math.log(_epsilon(precision))
-    found = first_passage(-2.0 * rate, 4.0 * walk.variance, distance, death=walk.death)
-    depth = int(min(found.quantile(SURVIVAL), fluctuation))
-    return DepthSuggestion(max(1, depth), gain, walk, found, fluctuation)
+    epsilon, steps = _epsilon(precision), (-2.0 * rate, 4.0 * walk.variance)
+    found = first_passage(*steps, -math.log(epsilon), death=walk.death)
+    depth = 0.0
+    if RESOLUTION * epsilon < 1.0:
+        depth = first_passage(*steps, -math.log(RESOLUTION * epsilon)).quantile(SURVIVAL)
+    return DepthSuggestion(max(1, int(min(depth, fluctuation))), gain, walk, found, fluctuation)
 
 
 def _gain(initialisation: str | float, width: int, activation: str) -> float:
