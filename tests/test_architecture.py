@@ -20,8 +20,8 @@ FLOORS = [
     {"_lazy", "_units", "_validation", "_random", "config", "kernels.aggregation", "kernels.product_max", "kernels.triton_language"},
     {"_files", "_pathprox", "datasets", "kernels.fused", "kernels.lifted_tree", "kernels.cell_graph", "kernels.site_tree", "kernels.tiled"}
     | {"kernels.buckets", "kernels.graph_cg", "kernels.graph_multigrid", "kernels.crossed_eager", "kernels.latin", "kernels.simd", "kernels.tally"}
-    | {"kernels.polygons", "kernels.polyhedra", "kernels.triton_best", "kernels.triton_crossed"}
-    | {"latent.accelerator", "latent.layers"}
+    | {"kernels.deformations", "kernels.polygons", "kernels.polyhedra", "kernels.triton_best", "kernels.triton_crossed"}
+    | {"latent.accelerator", "latent.layers", "latent.priors"}
     | {"transport.hull", "transport.measures", "transport.processes", "transport.sources", "transport.stratified"},
     {"kernels.crossed", "kernels.dispatch", "kernels.grid2d", "kernels.grid3d", "persistence"}
     | {"transport.chi_square", "transport.domains", "transport.laplacian", "transport.product"},
@@ -84,6 +84,7 @@ SKLEARN_AT_TOP = {
     "_portable",
     "estimators",
     "baselines.base",
+    "baselines.priors",
     "fitted",
     "generator",
 }

@@ -138,6 +138,29 @@ def relative_jump(points: Tensor, pairs: Tensor, spacing: Tensor) -> tuple[Tenso
     return jumps, torch.where(unit > 0, jumps / unit, math.inf)
 
 
+def dihedral_angle(y: Tensor, z: Tensor) -> Tensor:
+    r"""Return the angle between the planes of slopes y and z in the graph of a potential.
+
+    Parameters
+    ----------
+    y, z : Tensor of shape (F, d)
+        Codes.
+
+    Returns
+    -------
+    Tensor of shape (F,)
+        :math:`\arccos` of the cosine between :math:`(y, -1)` and :math:`(z, -1)`, in radians.
+
+    Examples
+    --------
+    >>> dihedral_angle(torch.tensor([[0.0]]), torch.tensor([[1.0]])) * 180 / math.pi
+    tensor([45.])
+    """
+    cosine = (y * z).sum(dim=1) + 1
+    lengths = ((y.square().sum(dim=1) + 1) * (z.square().sum(dim=1) + 1)).sqrt()
+    return (cosine / lengths).clamp(-1, 1).arccos()
+
+
 def sides(points: Tensor, table: Tensor, tear: float, groups: Tensor | None = None) -> Tensor:
     """Return which side of the tears each code is on.
 
@@ -191,3 +214,112 @@ def _without_crumbs(points: Tensor, found: Tensor, groups: Tensor | None) -> Ten
         if len(hosts):
             found[lost] = found[hosts[nearest_codes(points[lost], points[hosts], 1)[1][:, 0]]]
     return torch.unique(found, return_inverse=True)[1]
+
+
+def one_sided_table(
+    points: Tensor,
+    k: int,
+    tear: float,
+    groups: Tensor | None = None,
+    memory_budget: Budget = None,
+) -> Tensor:
+    """Return the nearest codes of each code on its own side of the tears.
+
+    Parameters
+    ----------
+    points : Tensor of shape (N, d)
+        Codes.
+    k : int
+        Number of neighbours, the code itself included.
+    tear : float
+        As in `sides`.
+    groups : Tensor of shape (N,), optional
+        Integers; codes see their own group only.
+    memory_budget : int or str, optional
+        As in `nearest_codes`.
+
+    Returns
+    -------
+    Tensor of shape (N, k), int64
+        Numbers of codes, nearest first; -1 where a side is smaller than k.
+    """
+    table = neighbour_table(points, k, groups, memory_budget)
+    if not math.isfinite(tear):
+        return table
+    side = sides(points, table, tear, groups)
+    across = ((side[table.clamp(min=0)] != side[:, None]) & (table >= 0)).any(dim=1)
+    for number in torch.unique(side[across]):
+        members = torch.nonzero(side == number).squeeze(1)
+        lost = torch.nonzero(across & (side == number)).squeeze(1)
+        few = min(table.shape[1], len(members))
+        found = nearest_codes(points[lost], points[members], few, memory_budget)[1]
+        table[lost] = -1
+        table[lost, :few] = members[found]
+    return table
+
+
+class TearRule:
+    """Says which pairs of codes a tear or a border between groups separates.
+
+    Parameters
+    ----------
+    points : Tensor of shape (N, d)
+        Codes.
+    tear : float
+        Relative jump above which a pair is torn.
+    groups : Tensor of shape (N,), optional
+        Integers; pairs of two groups are always torn, and spacings are taken within groups.
+    memory_budget : int or str, optional
+        As in `nearest_codes`.
+    """
+
+    def __init__(
+        self,
+        points: Tensor,
+        tear: float,
+        groups: Tensor | None = None,
+        memory_budget: Budget = None,
+    ) -> None:
+        self.points, self.tear = points, tear
+        self.groups = None if groups is None else groups.to(points.device)
+        table = neighbour_table(points, SPACING + 1, self.groups, memory_budget)
+        self.spacing = local_spacing(points, table)
+
+    def __call__(self, pairs: Tensor) -> Tensor:
+        """Return whether each of the pairs (F, 2) is torn."""
+        return self.judge(pairs)[2]
+
+    def judge(self, pairs: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return jump, relative jump, and whether it is a tear.
+
+        Parameters
+        ----------
+        pairs : Tensor of shape (F, 2)
+            Numbers of codes.
+
+        Returns
+        -------
+        jumps, ratios : Tensor of shape (F,), float64
+            As from `relative_jump`.
+        torn : Tensor of shape (F,), bool
+            Tears and borders.
+        """
+        jumps, ratios = relative_jump(self.points, pairs, self.spacing)
+        return jumps, ratios, (ratios > self.tear) | self.border(pairs)
+
+    def border(self, pairs: Tensor) -> Tensor:
+        """Return whether each pair belongs to two groups.
+
+        Parameters
+        ----------
+        pairs : Tensor of shape (F, 2)
+            Numbers of codes.
+
+        Returns
+        -------
+        Tensor of shape (F,), bool
+            False throughout without groups.
+        """
+        if self.groups is None:
+            return torch.zeros(len(pairs), dtype=torch.bool, device=pairs.device)
+        return self.groups[pairs[:, 0]] != self.groups[pairs[:, -1]]

@@ -8,7 +8,6 @@ where there is a gap they are what stays of a tear.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +18,8 @@ from ot_latent._random import Stream
 from ot_latent._validation import check_positive
 from ot_latent.kernels.dispatch import best_scores
 from ot_latent.transport.domains import GridDensity, UniformPolytope
-from ot_latent.transport.neighbours import SPACING, local_spacing, neighbour_table, relative_jump
+from ot_latent.transport.intervals import wilson
+from ot_latent.transport.neighbours import TearRule, dihedral_angle
 from ot_latent.transport.potential import BrenierPotential
 from ot_latent.transport.power_diagram import PowerDiagram
 from ot_latent.transport.sources import Source, UniformBox
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
 TEAR = 3.0  # relative jump above which a facet is torn
 CHUNK = 2**15  # draws scored at a time
-QUANTILE = 1.959963984540054  # of a two-sided 95 % interval
 
 
 @dataclass(frozen=True, eq=False)
@@ -174,7 +173,7 @@ def detect_singular_set(
     >>> solution = DampedNewton().solve(UniformBox.unit(2), DiscreteMeasure.uniform(y))
     >>> found = detect_singular_set(solution, UniformBox.unit(2))
     >>> found.exact, found.pairs[found.torn].tolist(), found.sides().max().item()
-    (True, [[7, 8]], 1)
+    (True, [[6, 8], [7, 8], [7, 9], [7, 10]], 1)
     """
     diagram, potential, source = _resolved(transport, source)
     if samples < (diagram is None):
@@ -183,14 +182,20 @@ def detect_singular_set(
         )
     check_positive(tear if angle is None else angle, "tear" if angle is None else "angle")
     best = _best_cells(potential, source, samples, cells, seed, memory_budget)
-    judge = _Judge(potential.points, labels, tear, angle, memory_budget)
+    rule = TearRule(potential.points, tear, labels, memory_budget)
     if diagram is None:
         pairs, measures = _met(best)
     else:
         pairs = diagram.facets.pairs.to(best.device)
         measures = diagram.facets.measures
-    angles, jumps, ratios, torn = judge(pairs)
-    hit = int(judge(best[:, :2])[3].sum()) if best.shape[1] > 1 else 0
+    jumps, ratios, torn = rule.judge(pairs)
+    angles = _angles(potential.points, pairs)
+    near = rule(best[:, :2]) if best.shape[1] > 1 else torn[:0]
+    if angle is not None:
+        wide = _angles(potential.points, best[:, :2]) > angle
+        torn = (angles > angle) | rule.border(pairs)
+        near = wide | rule.border(best[:, :2])
+    hit = int(near.sum())
     share, interval = wilson(hit, samples)
     exact = diagram is not None
     count = len(potential.points)
@@ -199,83 +204,10 @@ def detect_singular_set(
     )
 
 
-class _Judge:
-    """Tells of pairs of codes: angle, jump, relative jump, torn."""
-
-    def __init__(
-        self,
-        points: Tensor,
-        labels: Tensor | None,
-        tear: float,
-        angle: float | None,
-        memory_budget: Budget,
-    ) -> None:
-        self._points, self._tear, self._angle = points, tear, angle
-        self._labels = None if labels is None else labels.to(points.device)
-        table = neighbour_table(points, SPACING + 1, self._labels, memory_budget)
-        self._spacing = local_spacing(points, table)
-
-    def __call__(self, pairs: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Judge pairs of shape (F, 2)."""
-        jumps, ratios = relative_jump(self._points, pairs, self._spacing)
-        angles = dihedral_angle(*self._points[pairs].double().unbind(dim=1))
-        torn = ratios > self._tear if self._angle is None else angles > self._angle
-        if self._labels is not None:
-            torn = torn | (self._labels[pairs[:, 0]] != self._labels[pairs[:, 1]])
-        return angles, jumps, ratios, torn
-
-
-def dihedral_angle(y: Tensor, z: Tensor) -> Tensor:
-    r"""Return the angle between the planes of slopes y and z in the graph of a potential.
-
-    Parameters
-    ----------
-    y, z : Tensor of shape (F, d)
-        Codes.
-
-    Returns
-    -------
-    Tensor of shape (F,)
-        :math:`\arccos` of the cosine between :math:`(y, -1)` and :math:`(z, -1)`, in radians.
-
-    Examples
-    --------
-    >>> dihedral_angle(torch.tensor([[0.0]]), torch.tensor([[1.0]])) * 180 / math.pi
-    tensor([45.0000])
-    """
-    cosine = (y * z).sum(dim=1) + 1
-    lengths = ((y.square().sum(dim=1) + 1) * (z.square().sum(dim=1) + 1)).sqrt()
-    return (cosine / lengths).clamp(-1, 1).arccos()
-
-
-def wilson(hits: int, draws: int) -> tuple[float, tuple[float, float]]:
-    """Return a share and its 95 % interval (Wilson's); nan without draws.
-
-    Parameters
-    ----------
-    hits, draws : int
-        How many of how many.
-
-    Returns
-    -------
-    share : float
-        Their ratio.
-    interval : tuple of float
-        Its ends.
-
-    Examples
-    --------
-    >>> share, (low, high) = wilson(0, 100)
-    >>> share, low, round(high, 4)
-    (0.0, 0.0, 0.037)
-    """
-    if draws == 0:
-        return math.nan, (math.nan, math.nan)
-    share, z = hits / draws, QUANTILE**2 / draws
-    middle = (share + z / 2) / (1 + z)
-    half = math.sqrt(share * (1 - share) * z + z * z / 4) / (1 + z)
-    low, high = max(0.0, middle - half), min(1.0, middle + half)
-    return share, (low if hits else 0.0, high if hits < draws else 1.0)
+def _angles(points: Tensor, pairs: Tensor) -> Tensor:
+    """Return the dihedral angle of pairs; zero of a cell with itself alone."""
+    ends = points[pairs].double()
+    return dihedral_angle(ends[:, 0], ends[:, -1])
 
 
 def _resolved(

@@ -1,9 +1,12 @@
 """Theorems of the extended map: its local moments, monotonicity, invariances, and its blocks."""
 
+import math
+
 import pytest
 import torch
 
 from ot_latent._random import Stream
+from ot_latent.kernels.dispatch import best_scores
 from ot_latent.transport.extension import ExtendedMap, in_blocks
 from ot_latent.transport.potential import BrenierPotential
 from ot_latent.transport.sources import UniformBox
@@ -115,6 +118,110 @@ def test_groups_keep_neighbours_apart():
     assert (map_.neighbours >= 0).sum(1).tolist() == [6] * 15 + [4] * 4 + [1]
     codes = map_.spread(torch.zeros(1, 4, dtype=torch.float64), torch.tensor([19]))
     torch.testing.assert_close(codes[0], u.points[19])  # alone in its group
+
+
+def two_modes(n=80, d=4, gap=30.0):
+    u, centroids = problem(n, d)
+    points = u.points.clone()
+    points[n // 2 :, 0] += gap
+    return BrenierPotential(points, u.heights), centroids
+
+
+@pytest.mark.parametrize("kind", ["affine", "noise"])
+def test_neighbours_stay_on_their_side_of_a_tear(kind):
+    u, centroids = two_modes()
+    map_ = ExtendedMap.build(u, centroids, 0.4, kind=kind, neighbours=50)
+    table = map_.neighbours.long()
+    assert (table >= 0).sum(dim=1).tolist() == [40] * 80
+    assert ((table < 40) == (torch.arange(80) < 40)[:, None])[table >= 0].all()
+    mixed = ExtendedMap.build(u, centroids, 0.4, kind=kind, neighbours=50, tear=math.inf)
+    assert (mixed.neighbours >= 0).all()
+
+
+def test_rejected_rows_keep_their_target_and_draw_again():
+    """A spread so large that most rows are rejected at first."""
+    u, centroids = problem(n=200)
+    wild = ExtendedMap.build(u, centroids, 0.4, neighbours=20, a=1.0, b=2.0, tear=1.0)
+    x = UniformBox.centered(4).sample(1500, seed=2)
+    cells = wild.cell_index(x)
+    codes, attempts = wild.place(x, cells, seed=3)
+    assert {-1, 0, 1, 2} <= set(attempts.tolist())
+    assert attempts.max() <= 16
+    torch.testing.assert_close(codes[attempts == -1], u.points[cells[attempts == -1]])
+    # what is kept lies within the spacing of a neighbour
+    table = wild.neighbours.long()
+    spacing = (u.points[table[:, 5]] - u.points).norm(dim=1)
+    nearest = (u.points[table[cells]] - codes[:, None]).norm(dim=2).amin(dim=1)
+    assert (nearest <= spacing[cells] * (1 + 1e-9)).all()
+    # a row is a function of (seed, row) alone, redraws included
+    for rows in (slice(0, 700), slice(1024, 1500)):
+        part = wild.place(x[rows], cells[rows], seed=3, start=rows.start)
+        assert torch.equal(part.codes, codes[rows])
+    assert torch.equal(wild.spread(x, cells, seed=3), codes)
+    # given noise is not redrawn: the map is a function of it
+    assert torch.equal(wild(x, seed=3), wild(x, seed=4))
+    first = attempts == 0
+    torch.testing.assert_close(wild(x)[first], codes[first])
+    torch.testing.assert_close(wild(x)[~first], u.points[cells[~first]])
+    told = wild.report(UniformBox.centered(4))
+    assert told.redrawn > 0.1
+    assert 0 < told.plain < told.redrawn
+
+
+def test_the_two_cell_rule_is_the_reference_codes():
+    u, centroids = problem(n=30)
+    map_ = ExtendedMap.build(u, centroids, 0.4, kind="two-cell", angle=10.0)
+    x = UniformBox.centered(4).sample(300, seed=2)
+    pair = best_scores(x, u.points, u.heights, 2)[1].sort(dim=1)[0]
+    expected = 0.25 * u.points[pair[:, 0]] + 0.75 * u.points[pair[:, 1]]
+    torch.testing.assert_close(map_(x), expected)
+    strict = ExtendedMap.build(u, centroids, 0.4, kind="two-cell", angle=0.5)
+    codes, attempts = strict.place(x, strict.cell_index(x))
+    assert (attempts == -1).any()
+    assert (attempts > 0).any()
+    torch.testing.assert_close(codes[attempts == -1], u.transport(x)[attempts == -1])
+
+
+@pytest.mark.parametrize("k", [3, 30])  # fewer and more neighbours than dimensions
+def test_the_inverse_finds_the_noise_of_a_cell(k):
+    u, _ = problem()  # a Voronoi diagram: a point lies in its own cell
+    map_ = ExtendedMap.build(u, u.points, 0.4, neighbours=k, tear=math.inf)
+    x = UniformBox.centered(4).sample(100, seed=2)
+    cells = u.cell_index(x)
+    found = map_.inverse(map_(x), cells)
+    assert torch.equal(found.cells, cells)
+    whole = found.errors < 1e-9
+    if k == 30:
+        torch.testing.assert_close(found.noise, x)
+        assert whole.all()
+    else:  # directions are missing: the noise within the neighbours' span is found
+        assert (found.noise - u.points[cells]).norm(dim=1).le((x - u.points[cells]).norm(dim=1) + 1e-9).all()  # fmt: skip
+
+
+def test_the_inverse_lands_in_a_cell_that_it_names():
+    """Without a given cell: codes of the map itself come back, foreign ones nearly."""
+    u, _ = problem(n=300)
+    map_ = ExtendedMap.build(u, u.points, 0.4, neighbours=20, tear=math.inf)
+    found = map_.inverse(map_(UniformBox.centered(4).sample(300, seed=2)))
+    assert torch.equal(map_.cell_index(found.noise), found.cells)
+    assert (found.errors < 1e-6).double().mean() > 0.5
+    plain = ExtendedMap.build(u, u.points, 0.4, kind="none").inverse(u.points)
+    torch.testing.assert_close(plain.noise, u.points)
+    still = ExtendedMap.build(u, u.points, 0.4, b=0.0).inverse(u.points, torch.arange(300))
+    torch.testing.assert_close(still.noise, u.points)
+    with pytest.raises(ValueError, match="the inverse must be asked of"):
+        ExtendedMap.build(u, None, 0.0, kind="noise").inverse(u.points)
+
+
+def test_the_report_needs_a_scale():
+    u, _ = problem()
+    noise = ExtendedMap.build(u, None, 0.0, kind="noise")
+    with pytest.raises(ValueError, match="step must be"):
+        noise.report(UniformBox.centered(4))
+    told = noise.report(UniformBox.centered(4), step=0.01, labels=torch.arange(60) % 2)
+    assert told.torn > 0.3
+    alone = ExtendedMap.build(BrenierPotential(u.points[:1], u.heights[:1]), None, 0.0, kind="none")
+    assert alone.report(UniformBox.centered(4), step=0.1).pairs == 0
 
 
 def test_blocks_are_padded_and_trimmed():

@@ -17,8 +17,14 @@ from ot_latent.transport import (
     UniformBox,
     detect_singular_set,
 )
-from ot_latent.transport.neighbours import local_spacing, neighbour_table, relative_jump, sides
-from ot_latent.transport.singular import dihedral_angle, wilson
+from ot_latent.transport.intervals import wilson
+from ot_latent.transport.neighbours import (
+    dihedral_angle,
+    local_spacing,
+    neighbour_table,
+    relative_jump,
+    sides,
+)
 
 UNIT = UniformBox.unit(2)
 

@@ -1,0 +1,382 @@
+r"""The paper's extended map: piecewise linear between the centroids of the cells, cut at tears; d <= 3.
+
+The regular triangulation of the targets, dual to the power diagram, is drawn once on the codes
+:math:`y_j` and once on the centroids :math:`c_j`; each simplex of the one is mapped affinely to
+the same simplex of the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import combinations
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ot_latent._random import BLOCK_ROWS
+from ot_latent.transport.potential import BrenierPotential
+from ot_latent.transport.triangulation import RegularTriangulation
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
+
+INSIDE = -1e-9  # smallest barycentric coordinate that counts as inside
+SLIVER = 1e-9  # volume of a simplex, relative to its edges, under which it counts as flat
+
+
+class Lists(NamedTuple):
+    """One list of numbers for each cell, end to end."""
+
+    begin: Tensor
+    """Where each cell's list begins, shape (N + 1,)."""
+    items: Tensor
+    """The numbers."""
+
+
+@dataclass(frozen=True, eq=False)
+class SimplexMap:
+    r"""Piecewise linear map with :math:`T(c_j) = y_j`, continuous but for the tears.
+
+    Noise in a simplex goes to :math:`\sum_k \lambda_k y_{i_k}`, where :math:`\lambda` are its
+    barycentric coordinates among the centroids. Noise of cell j that no simplex around j holds,
+    at the rim of the domain or of a side of a tear, goes to where the nearest point P of the
+    simplices around j goes, and on by :math:`b\,\kappa\,(x - P)`; :math:`\kappa` is the local
+    stretch :math:`\sum |y_j - y_k| / \sum |c_j - c_k|` over the edges at a corner, interpolated.
+
+    A simplex that a tear cuts in parts is replaced by these parts, so that noise stays on the side
+    of its cell. Simplices that the map would turn over (they occur at the rim of the domain,
+    rarely elsewhere) are left out.
+
+    Parameters
+    ----------
+    centroids, points : Tensor of shape (N, d), float64
+        Centroids of the cells and codes.
+    simplices : Tensor of shape (M, d + 1), int64
+        Corners; -1 fills rows with fewer.
+    overhang : float, default=1.0
+        b, how far the map goes on beyond the outermost centroids.
+    reversed : int, default=0
+        How many simplices were left out.
+
+    Examples
+    --------
+    >>> y = torch.tensor([[0.0, 0.0], [4.0, 0.0], [0.0, 4.0]], dtype=torch.float64)
+    >>> T = SimplexMap(y / 2, y, torch.tensor([[0, 1, 2]]))
+    >>> T(torch.tensor([[0.5, 0.5], [0.5, -0.25]], dtype=torch.float64), torch.tensor([0, 0]))
+    tensor([[ 1.0000,  1.0000],
+            [ 1.0000, -0.5000]], dtype=torch.float64)
+    """
+
+    centroids: Tensor
+    points: Tensor
+    simplices: Tensor
+    overhang: float = 1.0
+    reversed: int = 0
+
+    @classmethod
+    def build(
+        cls,
+        potential: BrenierPotential,
+        centroids: Tensor,
+        torn: Callable[[Tensor], Tensor],
+        overhang: float = 1.0,
+    ) -> SimplexMap:
+        """Triangulate the targets and cut the simplices at tears.
+
+        Parameters
+        ----------
+        potential : BrenierPotential
+            Potential of dimension 1, 2 or 3.
+        centroids : Tensor of shape (N, d)
+            Centroids of its cells; nan where a cell is empty.
+        torn : callable
+            Takes pairs (F, 2) of codes, says which of them a tear separates.
+        overhang : float, default=1.0
+            As in the class.
+
+        Returns
+        -------
+        SimplexMap
+            The map.
+
+        Raises
+        ------
+        ValueError
+            If the dimension exceeds 3.
+        """
+        points, middles = potential.points.double(), centroids.to(potential.points).double()
+        found = RegularTriangulation(potential).simplices.to(points.device)
+        usable = torch.isfinite(middles).all(dim=1)
+        found = found[usable[found].all(dim=1)]
+        upright = _upright(points, middles, found)
+        kept, lost = found[upright], _edges(found[~upright])
+        bare = torch.ones_like(usable).index_fill_(0, kept.flatten(), False)
+        lost = lost[bare[lost].any(dim=1)]  # cells in strips: no simplices, but a chain
+        pieces = [_padded(part, potential.dim + 1) for part in (kept, lost)]
+        simplices = _cut(torch.cat(pieces), torn)
+        return cls(middles, points, simplices, overhang, int((~upright).sum()))
+
+    def __call__(self, x: Tensor, cells: Tensor) -> Tensor:
+        """Map noise whose cells are known.
+
+        Parameters
+        ----------
+        x : Tensor of shape (m, d), float64
+            Noise.
+        cells : Tensor of shape (m,)
+            Cells; around them the simplices are sought.
+
+        Returns
+        -------
+        Tensor of shape (m, d), float64
+            Codes; every row by the same elementary operations, whatever the others are.
+        """
+        blocks = range(0, len(x), BLOCK_ROWS)
+        parts = [self._block(x[i : i + BLOCK_ROWS], cells[i : i + BLOCK_ROWS]) for i in blocks]
+        return torch.cat(parts) if parts else x.clone()
+
+    def inverse(self) -> SimplexMap:
+        """Return the map on the same simplices from codes to noise.
+
+        It inverts this map on every simplex, and beyond the rim where the stretch is even.
+
+        Returns
+        -------
+        SimplexMap
+            Codes in the place of centroids; its cells are those of the codes nearby.
+        """
+        overhang = 1 / self.overhang if self.overhang else 0.0
+        return SimplexMap(self.points, self.centroids, self.simplices, overhang, self.reversed)
+
+    def _block(self, x: Tensor, cells: Tensor) -> Tensor:
+        """Map one block."""
+        codes = self.points[cells]
+        left = torch.arange(len(x), device=x.device)
+        for lists in (self._star, self._ring):
+            if len(left) == 0:
+                return codes
+            rows, values = self._inside(x[left], cells[left], lists)
+            codes[left[rows]] = values
+            left = _without(left, rows)
+        rows, values = self._beyond(x[left], cells[left])
+        codes[left[rows]] = values
+        return codes
+
+    def _inside(self, x: Tensor, cells: Tensor, lists: Lists) -> tuple[Tensor, Tensor]:
+        """Return the rows that a simplex of their lists holds, and their codes."""
+        row, simplex = _expanded(lists, cells)
+        shares = self._offsets[simplex]
+        for axis in range(x.shape[1]):
+            shares = shares + self._slopes[simplex, :, axis] * x[row, axis, None]
+        chosen = _first_best(row, shares.amin(dim=1), len(x))
+        chosen = chosen[shares[chosen].amin(dim=1) >= INSIDE]
+        return row[chosen], _mixed(shares[chosen], self.points[self._full[simplex[chosen]]])
+
+    def _beyond(self, x: Tensor, cells: Tensor) -> tuple[Tensor, Tensor]:
+        """Map rows that no simplex holds: the nearest point of the rim, and on from there."""
+        row, face = _expanded(self._rim, cells)
+        corners = self._faces[face]  # (P, d)
+        best = [x.new_full((len(row),), -torch.inf), torch.zeros_like(x[row])]
+        for size in range(1, corners.shape[1] + 1):
+            for few in combinations(range(corners.shape[1]), size):
+                shares, valid = _projection(x[row], self.centroids[corners[:, few]])
+                valid &= (corners[:, few] >= 0).all(dim=1)
+                spots = _mixed(shares, self.centroids[corners[:, few]])
+                near = torch.where(valid, -(x[row] - spots).square().sum(dim=1), -torch.inf)
+                full = torch.zeros_like(best[1]).index_copy_(
+                    1, torch.tensor(few, device=x.device), shares
+                )
+                nearer = near > best[0]
+                best = [
+                    torch.where(nearer, near, best[0]),
+                    torch.where(nearer[:, None], full, best[1]),
+                ]
+        chosen = _first_best(row, best[0], len(x))
+        shares, who = best[1][chosen], corners[chosen].clamp(min=0)
+        stretch = _mixed(shares, self._stretch[who, None])
+        step = x[row[chosen]] - _mixed(shares, self.centroids[who])
+        return row[chosen], _mixed(shares, self.points[who]) + self.overhang * stretch * step
+
+    @cached_property
+    def _full(self) -> Tensor:
+        """Simplices of full dimension."""
+        return self.simplices[(self.simplices >= 0).all(dim=1)]
+
+    @cached_property
+    def _coordinates(self) -> Tensor:
+        """Matrices that take (x, 1) to barycentric coordinates, (M, d + 1, d + 1)."""
+        corners = self.centroids[self._full]
+        return torch.linalg.inv(torch.cat([corners, torch.ones_like(corners[..., :1])], dim=2).mT)
+
+    @property
+    def _slopes(self) -> Tensor:
+        """Gradients of the barycentric coordinates."""
+        return self._coordinates[..., :-1]
+
+    @property
+    def _offsets(self) -> Tensor:
+        """Barycentric coordinates of the origin."""
+        return self._coordinates[..., -1]
+
+    @cached_property
+    def _star(self) -> Lists:
+        """Full simplices at each cell."""
+        return _lists(_incidence(self._full, len(self.points)))
+
+    @cached_property
+    def _ring(self) -> Lists:
+        """Full simplices at each cell and at those that share a simplex with it."""
+        return _lists(self._adjacency @ _incidence(self._full, len(self.points)))
+
+    @cached_property
+    def _rim(self) -> Lists:
+        """Faces of the rim at each cell and at those that share a simplex with it."""
+        return _lists(self._adjacency @ _incidence(self._faces, len(self.points)))
+
+    @cached_property
+    def _faces(self) -> Tensor:
+        """Faces of full simplices that have no other on the far side, and all smaller pieces."""
+        d = self.points.shape[1]
+        sides = torch.cat([self._full[:, few] for few in combinations(range(d + 1), d)])
+        faces, counts = torch.unique(sides, dim=0, return_counts=True)
+        small = self.simplices[(self.simplices < 0).any(dim=1), :d]
+        return torch.cat([faces[counts == 1], small])
+
+    @cached_property
+    def _adjacency(self) -> csr_array:
+        """Cells that share a simplex, each with itself."""
+        incidence = _incidence(self.simplices, len(self.points))
+        return incidence @ incidence.T
+
+    @cached_property
+    def _stretch(self) -> Tensor:
+        """Length of the edges at each code over that of the edges at its centroid."""
+        edges = _edges(self.simplices)
+        lengths = [
+            (a[edges[:, 0]] - a[edges[:, 1]]).norm(dim=1) for a in (self.points, self.centroids)
+        ]
+        sums = [
+            length.new_zeros(len(self.points)).index_add_(0, edges.T.flatten(), length.repeat(2))
+            for length in lengths
+        ]
+        return torch.where(sums[1] > 0, sums[0] / sums[1].clamp(min=1e-300), 0.0)
+
+
+def _upright(points: Tensor, middles: Tensor, simplices: Tensor) -> Tensor:
+    """Whether each simplex has the same orientation on codes and centroids, and a volume there."""
+    if simplices.shape[1] <= points.shape[1]:  # the codes lie in a subspace: nothing to turn over
+        return torch.ones(len(simplices), dtype=torch.bool, device=points.device)
+    on_codes, on_noise = (a[simplices[:, 1:]] - a[simplices[:, :1]] for a in (points, middles))
+    volume = torch.linalg.det(on_noise)
+    lengths = on_noise.norm(dim=2).prod(dim=1)
+    return volume * torch.linalg.det(on_codes).sign() > SLIVER * lengths
+
+
+def _cut(simplices: Tensor, torn: Callable[[Tensor], Tensor]) -> Tensor:
+    """Replace simplices by their parts that tears do not separate."""
+    count = simplices.shape[1]
+    joined = (simplices >= 0)[:, :, None] & torch.eye(
+        count, dtype=torch.bool, device=simplices.device
+    )
+    for i, j in combinations(range(count), 2):
+        pair = simplices[:, [i, j]]
+        whole = (pair >= 0).all(dim=1)
+        whole[whole.clone()] = ~torn(pair[whole])
+        joined[:, i, j] = joined[:, j, i] = whole
+    for _ in range(2):  # paths of up to four edges
+        joined = (joined.long() @ joined.long()) > 0
+    parts = torch.where(joined, simplices[:, None], -1).reshape(-1, count)
+    parts = parts[(parts >= 0).any(dim=1)].sort(dim=1, descending=True)[0]
+    return torch.unique(parts, dim=0)
+
+
+def _edges(simplices: Tensor) -> Tensor:
+    """Return the pairs i < j that share a simplex, each once."""
+    pairs = [simplices[:, few] for few in combinations(range(simplices.shape[1]), 2)]
+    both = torch.cat(pairs) if pairs else simplices.new_zeros((0, 2))
+    both = both[(both >= 0).all(dim=1)]
+    return torch.unique(both.sort(dim=1)[0], dim=0)
+
+
+def _padded(simplices: Tensor, columns: int) -> Tensor:
+    """Fill rows with -1."""
+    rest = columns - simplices.shape[1]
+    return torch.nn.functional.pad(simplices, (0, rest), value=-1)
+
+
+def _incidence(simplices: Tensor, count: int) -> csr_array:
+    """Return which cell is a corner of which simplex, (N, M)."""
+    from scipy.sparse import coo_array
+
+    table = simplices.cpu().numpy()
+    row, column = np.nonzero(table >= 0)
+    ones = np.ones(len(row), dtype=np.int32)
+    return coo_array((ones, (table[row, column], row)), shape=(count, len(table))).tocsr()
+
+
+def _lists(matrix: csr_array) -> Lists:
+    """Return the columns of each row of a sparse matrix, rising."""
+    matrix = matrix.tocsr()
+    matrix.sort_indices()
+    begin, items = (torch.from_numpy(a.astype(np.int64)) for a in (matrix.indptr, matrix.indices))
+    return Lists(begin, items)
+
+
+def _expanded(lists: Lists, cells: Tensor) -> tuple[Tensor, Tensor]:
+    """Return pairs (row, item) of each row's list."""
+    begin, items = (a.to(cells.device) for a in lists)
+    counts = begin[cells + 1] - begin[cells]
+    row = torch.repeat_interleave(torch.arange(len(cells), device=cells.device), counts)
+    first = begin[cells] - (counts.cumsum(0) - counts)
+    return row, items[first[row] + torch.arange(len(row), device=cells.device)]
+
+
+def _first_best(row: Tensor, values: Tensor, count: int) -> Tensor:
+    """Return for each row that occurs the first pair of largest value, if that is not -inf."""
+    best = values.new_full((count,), -torch.inf).scatter_reduce(0, row, values, "amax")
+    where = torch.nonzero((values == best[row]) & (values > -torch.inf)).squeeze(1)
+    first = torch.full((count,), len(row), device=row.device)
+    first = first.scatter_reduce(0, row[where], where, "amin")
+    return first[first < len(row)]
+
+
+def _without(left: Tensor, rows: Tensor) -> Tensor:
+    """Return `left` without the entries at `rows`."""
+    keep = torch.ones(len(left), dtype=torch.bool, device=left.device)
+    keep[rows] = False
+    return left[keep]
+
+
+def _mixed(shares: Tensor, corners: Tensor) -> Tensor:
+    """Return the combinations of corners (P, q, e) with shares (P, q), column by column."""
+    total = shares[:, :1] * corners[:, 0]
+    for k in range(1, shares.shape[1]):
+        total = total + shares[:, k : k + 1] * corners[:, k]
+    return total
+
+
+def _projection(x: Tensor, corners: Tensor) -> tuple[Tensor, Tensor]:
+    """Project rows on the affine hulls of one to three corners.
+
+    Returns the barycentric coordinates of the projections, and whether none is negative.
+    """
+    origin, edges = corners[:, 0], corners[:, 1:] - corners[:, :1]
+    step = (x - origin)[:, None]
+    gram = (edges[:, :, None] * edges[:, None]).sum(dim=3)
+    right = (edges * step).sum(dim=2)
+    if edges.shape[1] == 0:
+        inner = right
+    elif edges.shape[1] == 1:
+        inner = right / gram[:, 0]
+    else:
+        (a, b), (_, c) = (gram[:, 0].unbind(1), gram[:, 1].unbind(1))
+        turned = torch.stack(
+            [c * right[:, 0] - b * right[:, 1], a * right[:, 1] - b * right[:, 0]], dim=1
+        )
+        inner = turned / (a * c - b * b)[:, None]
+    shares = torch.cat([1 - inner.sum(dim=1, keepdim=True), inner], dim=1)
+    return shares, torch.isfinite(shares).all(dim=1) & (shares >= 0).all(dim=1)
