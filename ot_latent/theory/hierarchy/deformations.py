@@ -6,21 +6,14 @@ from math import log, pi, sqrt
 from typing import Any, Literal
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from ot_latent._random import Stream, rows, seed_from
 from ot_latent._validation import DataError, as_float_tensor, check_positive
+from ot_latent.kernels.deformations import displacement_fields, remap, sine_modes
 from ot_latent.theory.hierarchy.rules import DEFORMATION
 
 Calibration = Literal["nominal", "centre", "image"]
-
-
-def _modes(cut: float) -> np.ndarray:
-    """Return the kept modes i^2 + j^2 < (c + 1/2)^2 with i, j >= 1, shape (modes, 2)."""
-    grid = np.stack(np.meshgrid(*[np.arange(1, int(cut) + 1)] * 2, indexing="ij"), axis=-1)
-    every = grid.reshape(-1, 2)
-    return every[(every**2).sum(axis=1) < (cut + 0.5) ** 2]
 
 
 def mode_sums(cut: float = 3) -> tuple[float, float]:
@@ -44,7 +37,7 @@ def mode_sums(cut: float = 3) -> tuple[float, float]:
     [1.225, 0.7]
     """
     _check_cut(cut)
-    modes = _modes(cut)
+    modes = sine_modes(cut)
     inverse = 1.0 / (modes**2).sum(axis=1)
     return float(inverse.sum()), float(inverse[(modes % 2 == 1).all(axis=1)].sum())
 
@@ -181,26 +174,16 @@ def max_entropy_deformation(
         )
     if len(shape) != 2 or min(shape) < 2:
         raise ValueError(f"shape must be (height, width) of at least 2 pixels, got {shape}; see X.")
-    modes = _modes(cut)
+    modes = len(sine_modes(cut))
     normals = rows(
         seed_from(seed),
         Stream.HIERARCHY,
         start,
         start + count,
-        lambda rng, n: rng.standard_normal((n, 2, len(modes))),
+        lambda rng, n: rng.standard_normal((n, 2, modes)),
         DEFORMATION,
     )
-    scale = max(shape) * sqrt(temperature) / np.sqrt((modes**2).sum(axis=1))
-    down, right = (_sines(modes[:, k], side) for side, k in ((shape[0], 1), (shape[1], 0)))
-    fields = np.einsum("nam,mh,mw->nahw", normals * scale, down, right, optimize=True)
-    return torch.from_numpy(fields.astype(np.float32))
-
-
-def _sines(frequencies: np.ndarray, side: int) -> np.ndarray:
-    """Return sin(i pi u) on the pixels, zero at both ends to the last bit."""
-    values = np.sin(pi * frequencies[:, None] * np.linspace(0.0, 1.0, side))
-    values[:, [0, -1]] = 0.0
-    return values
+    return displacement_fields(normals, shape, cut, max(shape) * sqrt(temperature))
 
 
 def deform(images: Any, displacement: Any) -> Any:
@@ -246,28 +229,9 @@ def deform(images: Any, displacement: Any) -> Any:
             f"{tuple(field.shape)}; draw it for the shape of the images."
         )
     field = field.to(pixels).expand(len(pixels), *wanted)
-    moved = _remap(pixels if pixels.ndim == 4 else pixels[:, None], field)
+    moved = remap(pixels if pixels.ndim == 4 else pixels[:, None], field)
     moved = moved if pixels.ndim == 4 else moved[:, 0]
     return moved if isinstance(images, Tensor) else moved.numpy()
-
-
-def _remap(pixels: Tensor, field: Tensor) -> Tensor:
-    """Read (n, c, h, w) at p - displacement, bilinearly."""
-    height, width = pixels.shape[-2:]
-    x = (torch.arange(width).to(field) - field[:, 0]).clamp(0, width - 1)
-    y = (torch.arange(height).to(field)[:, None] - field[:, 1]).clamp(0, height - 1)
-    left, top = (v.floor().clamp(max=n - 2) for v, n in ((x, width), (y, height)))
-    across, down = (x - left)[:, None], (y - top)[:, None]  # (n, 1, h, w)
-    corner = (top * width + left).long().flatten(1)
-    flat = pixels.flatten(2)
-
-    def at(offset: int) -> Tensor:
-        index = (corner + offset)[:, None].expand(-1, pixels.shape[1], -1)
-        return flat.gather(2, index).view_as(pixels)
-
-    upper = at(0) * (1 - across) + at(1) * across
-    lower = at(width) * (1 - across) + at(width + 1) * across
-    return upper * (1 - down) + lower * down
 
 
 def _check_cut(cut: float) -> None:
