@@ -333,5 +333,5 @@ def test_a_skip_network_trains_under_the_proximal_step():
         (model(x) - 3 * x - 1).square().mean().backward()
         optimizer.step()
     assert path_norm(units) < 0.2
-    assert rtv2(model) <= path_norm(units)
+    assert rtv2(model) <= path_norm(units) * (1 + 1e-12)
     assert model.straight.weight.item() == pytest.approx(3.0, abs=0.1)
