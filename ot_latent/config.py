@@ -128,6 +128,19 @@ class AutoencoderConfig(_Section):
     """Weight of the term that keeps neighbours in the data together and other rows apart."""
 
 
+class PriorAutoencoderConfig(AutoencoderConfig):
+    """An autoencoder whose codes are drawn towards a standard normal law: a rival, not a part of runs."""
+
+    prior: Literal["vae", "wae"] = "vae"
+    """vae: normal codes by divergence (Kingma, Welling); wae: by kernel discrepancy (Tolstikhin et al.)."""
+    prior_weight: float = Field(default=1.0, ge=0, allow_inf_nan=False)
+    """Weight of the prior's term over the number of values of a row (1 with bce: the evidence bound)."""
+    code_noise: float = Field(default=0.0, ge=0, allow_inf_nan=False)
+    """Further noise of codes in training, in units of their rms (wae only; vae draws its own)."""
+    code_penalty: float = Field(default=0.0, ge=0, allow_inf_nan=False)
+    """Weight of the mean squared code in the loss."""
+
+
 class TrainingConfig(_Section):
     """How the autoencoder is trained."""
 

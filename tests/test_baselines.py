@@ -18,6 +18,7 @@ from ot_latent.baselines import (
     MixtureSampler,
     NormalisingFlowSampler,
     PlainMapSampler,
+    PriorAutoencoder,
     VineCopulaSampler,
 )
 from ot_latent.baselines.densities import likeliest_bandwidth
@@ -193,6 +194,28 @@ def test_the_flow_reaches_the_entropy_of_a_known_law():
     assert gaussian + 1.5 < flow.held_out_ < entropy + 0.3
     made = flow.sample(8000, random_state=0)
     assert stats.ks_2samp(made[:, 0], codes[:, 0]).statistic < 0.06
+
+
+# -- autoencoders with a prior ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("prior", ["vae", "wae"])
+def test_priors_generate_rows_like_the_data(prior):
+    X = (np.random.default_rng(0).random((60, 8, 8)) * 255).astype(np.uint8)
+    small = {"latent_dim": 3, "width": 4}
+    rival = PriorAutoencoder(prior, 0.1, architecture=small, training={"epochs": 1}, device="cpu")
+    rival.fit(X)
+    made = rival.sample(130, random_state=3)
+    assert made.shape == (130, 8, 8)
+    assert made.dtype == np.uint8
+    assert np.array_equal(rival.sample(7, random_state=3), made[:7])
+    assert rival.encode(X).shape == (60, 3)
+    noise = rival.sample_codes(5000, random_state=0)
+    assert stats.kstest(noise.ravel(), "norm").pvalue > 1e-3
+    twin = clone(rival)
+    with pytest.raises(NotFittedError, match="PriorAutoencoder must be fitted"):
+        twin.sample()
+    assert np.array_equal(twin.fit(X).sample(9, random_state=3), made[:9])
 
 
 # -- the transport's own parts ---------------------------------------------------------------------

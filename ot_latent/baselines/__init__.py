@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         MixtureSampler as MixtureSampler,
     )
     from ot_latent.baselines.flows import NormalisingFlowSampler as NormalisingFlowSampler
+    from ot_latent.baselines.priors import PriorAutoencoder as PriorAutoencoder
     from ot_latent.baselines.transported import (
         ControlSampler as ControlSampler,
         PlainMapSampler as PlainMapSampler,
@@ -34,6 +35,7 @@ __getattr__, __dir__, __all__ = attach(
         "copulas": ["BetaCopulaSampler", "VineCopulaSampler"],
         "densities": ["GaussianSampler", "KernelDensitySampler", "MixtureSampler"],
         "flows": ["NormalisingFlowSampler"],
+        "priors": ["PriorAutoencoder"],
         "transported": ["ControlSampler", "PlainMapSampler"],
     },
 )

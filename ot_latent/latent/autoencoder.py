@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ot_latent._validation import DataError
-from ot_latent.config import AutoencoderConfig
+from ot_latent.config import AutoencoderConfig, PriorAutoencoderConfig
 from ot_latent.latent.layers import (
     BLOCK,
     Patches,
@@ -22,6 +22,7 @@ from ot_latent.latent.layers import (
     pyramid,
     seeded,
 )
+from ot_latent.latent.priors import split_code
 
 MINIMUM_SIDE = 8
 
@@ -47,24 +48,33 @@ class Autoencoder(nn.Module):
         Shape of one row.
     kind : str
         "mlp", "conv" or "residual": what "auto" became.
+    variational : bool
+        Whether the encoder also gives the logarithms of the codes' variances.
     """
 
     def __init__(self, config: AutoencoderConfig, shape: tuple[int, ...]) -> None:
         super().__init__()
         self.config, self.shape = config, tuple(int(s) for s in shape)
         self.kind = resolve_kind(config, self.shape)
+        self.variational = isinstance(config, PriorAutoencoderConfig) and config.prior == "vae"
+        outputs = config.latent_dim * (1 + self.variational)
         if self.kind == "mlp":
-            self.encoder: nn.Module = _DenseEncoder(config, self.shape)
+            self.encoder: nn.Module = _DenseEncoder(config, self.shape, outputs)
             self.decoder: nn.Module = _DenseDecoder(config, self.shape)
         else:
             image = cast(tuple[int, int, int], self.shape)
-            self.encoder = _image_encoder(config, image, deep=self.kind == "residual")
+            self.encoder = _image_encoder(config, image, outputs, deep=self.kind == "residual")
             self.decoder = _image_decoder(config, image, deep=self.kind == "residual")
 
     @property
     def bounded(self) -> bool:
         """Whether reconstructions lie in [0, 1] (images) rather than anywhere (vectors)."""
         return len(self.shape) == 3
+
+    @property
+    def noise_level(self) -> float:
+        """Size of the code noise in training, in units of the codes' rms or of their own deviation."""
+        return 1.0 if self.variational else self.config.code_noise
 
     def encode(self, x: Tensor) -> Tensor:
         """Return the codes.
@@ -79,7 +89,7 @@ class Autoencoder(nn.Module):
         Tensor of shape (n, latent_dim)
             Codes.
         """
-        return self.encoder(x)
+        return self.encoder(x)[:, : self.config.latent_dim] if self.variational else self.encoder(x)
 
     def decode(self, z: Tensor) -> Tensor:
         """Return the data of given codes: in [0, 1] for images.
@@ -107,7 +117,8 @@ class Autoencoder(nn.Module):
         x : Tensor of shape (n, *shape)
             Input rows.
         noise : Tensor of shape (n, latent_dim), optional
-            Added to the codes before they are decoded.
+            Added to the codes before they are decoded; where the codes have variances of their
+            own, multiplied by their roots first.
         partners : Tensor of shape (m, *shape), optional
             Further rows, to be encoded only.
 
@@ -116,10 +127,14 @@ class Autoencoder(nn.Module):
         raw : Tensor of shape (n, *shape)
             What `row_losses` takes.
         codes : Tensor of shape (n + m, latent_dim)
-            Codes of the input rows, then of the further ones.
+            Codes of the input rows, then of the further ones; a variational encoder's are
+            followed by the logarithms of their variances.
         """
         codes = self.encoder(x if partners is None else torch.cat([x, partners]))
         own = codes[: len(x)]
+        if self.variational:
+            own, spread = split_code(own, self.config.latent_dim)
+            noise = None if noise is None else noise * (0.5 * spread).exp()
         return self.decoder(own if noise is None else own + noise), codes
 
     def row_losses(self, raw: Tensor, x: Tensor) -> Tensor:
@@ -278,11 +293,11 @@ def decode_rows(model: nn.Module, z: Tensor, *, start: int = 0, block: int = BLO
 class _DenseEncoder(nn.Module):
     """Three hidden layers plus a linear path, so that it can always do what PCA does."""
 
-    def __init__(self, config: AutoencoderConfig, shape: tuple[int, ...]) -> None:
+    def __init__(self, config: AutoencoderConfig, shape: tuple[int, ...], outputs: int) -> None:
         super().__init__()
         values, hidden = prod(shape), 8 * config.width
-        self.straight = linear(values, config.latent_dim, gain=1.0)
-        self.curved = _dense(values, hidden, config.latent_dim)
+        self.straight = linear(values, outputs, gain=1.0)
+        self.curved = _dense(values, hidden, outputs)
 
     def forward(self, x: Tensor) -> Tensor:
         flat = x.flatten(1)
@@ -317,7 +332,7 @@ def _channels(config: AutoencoderConfig, levels: int) -> list[int]:
 
 
 def _image_encoder(
-    config: AutoencoderConfig, shape: tuple[int, int, int], *, deep: bool
+    config: AutoencoderConfig, shape: tuple[int, int, int], outputs: int, *, deep: bool
 ) -> nn.Sequential:
     """Patches, then strided convolutions down to a map of at most 4 x 4, then one linear layer."""
     side, sizes = pyramid(shape)
@@ -330,9 +345,7 @@ def _image_encoder(
             parts += [nn.Conv2d(channels[level - 1], width, 3, stride=2, padding=1)]
         parts += [Residual(width)] if deep else []
     parts += [norm(channels[-1]), nn.SiLU(), nn.Flatten()]
-    return nn.Sequential(
-        *parts, linear(channels[-1] * prod(sizes[-1]), config.latent_dim, gain=1.0)
-    )
+    return nn.Sequential(*parts, linear(channels[-1] * prod(sizes[-1]), outputs, gain=1.0))
 
 
 def _image_decoder(

@@ -68,7 +68,7 @@ class Batches:
         """
         return np.array_split(rows, self.processes)[self.process]
 
-    def noise(self, count: int, rows: int, dim: int) -> Tensor:
+    def noise(self, count: int, rows: int, dim: int, *, salt: int | None = None) -> Tensor:
         """Return standard normal draws for this process's rows of a batch.
 
         Parameters
@@ -79,13 +79,15 @@ class Batches:
             Rows of the whole batch.
         dim : int
             Draws per row.
+        salt : int, optional
+            Tells apart several uses in one step.
 
         Returns
         -------
         Tensor of shape (about rows / processes, dim)
             The same numbers for a row whatever the number of processes.
         """
-        rng = generator(self.seed, Stream.CODE_NOISE, count)
+        rng = generator(self.seed, Stream.CODE_NOISE, count, *([] if salt is None else [salt]))
         return torch.from_numpy(self.mine(rng.standard_normal((rows, dim), dtype=np.float32)))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from ot_latent.latent.accelerator import own_accelerator
 from ot_latent.latent.autoencoder import Autoencoder
 from ot_latent.latent.batches import Batches, check_rows, split_rows
 from ot_latent.latent.neighbours import Neighbourhood, neighbour_losses
+from ot_latent.latent.priors import prior_penalty
 from ot_latent.latent.training_state import (
     Progress,
     TrainingState,
@@ -104,9 +106,9 @@ def train_autoencoder(
     """Train an autoencoder by AdamW with a warm-up and a cosine; keep the best epoch.
 
     Minimises, over encoder E and decoder D, the mean over rows of loss(D(E(x) + e), x) with code
-    noise e, plus `code_penalty` |E(x)|^2 / d, plus `neighbour_weight` times `neighbour_losses`.
-    Order and draws are functions of (seed, epoch or step), so a training resumed from any state
-    ends with the same bits as one that was never interrupted (same threads, same processes).
+    noise e, plus `code_penalty` |E(x)|^2 / d, plus `neighbour_weight` times `neighbour_losses`, plus
+    a `prior_penalty`. Order and draws are functions of (seed, epoch or step), so a training resumed
+    from any state ends with the same bits as one that was never interrupted (same threads and processes).
     Under `torchrun` every process takes its slice of every batch.
 
     Parameters
@@ -189,13 +191,11 @@ class _Loop:
             process=accelerator.process_index,
             processes=accelerator.num_processes,
         )
-        model.to(accelerator.device).train()
-        self.neighbourhood: Neighbourhood | None = None
-        if model.config.neighbour_weight:
-            self.neighbourhood = Neighbourhood(x, seed=seed, device=accelerator.device)
-        optimizer = torch.optim.AdamW(
-            model.parameters(), lr=config.lr, weight_decay=config.weight_decay
-        )
+        near, device = model.config.neighbour_weight > 0, accelerator.device
+        model.to(device).train()
+        self.neighbourhood = Neighbourhood(x, seed=seed, device=device) if near else None
+        rates: dict[str, Any] = {"lr": config.lr, "weight_decay": config.weight_decay}
+        optimizer = torch.optim.AdamW(model.parameters(), **rates)
         self.wrapped, self.optimizer = accelerator.prepare(model, optimizer)
         self.progress = Progress()
         self.best: dict[str, Tensor] = {}
@@ -248,9 +248,7 @@ class _Loop:
         progress = self.progress
         while (status := self._ended()) is None:
             self._step()
-            entry = None
-            if progress.step == self.schedule.steps:
-                entry = self._end_epoch()
+            entry = self._end_epoch() if progress.step == self.schedule.steps else None
             if self._asked_to_stop(callback, entry):
                 status = self._ended() or TrainingStatus.INTERRUPTED
                 break
@@ -272,17 +270,18 @@ class _Loop:
         """Take one step on the next batch."""
         progress, config, count = self.progress, self.model.config, self._count()
         batch = self.batches.rows(progress.epoch, progress.step)
-        x = self.batches.x[torch.from_numpy(self.batches.mine(batch))]
-        x = x.to(self.accelerator.device)
+        x = self.batches.x[torch.from_numpy(self.batches.mine(batch))].to(self.accelerator.device)
         partners = self._partners(count, batch)
         raw, every = self.wrapped(x, self._noise(count, len(batch)), partners)
-        codes = every[: len(x)]
+        codes = every[: len(x), : config.latent_dim]
         losses = self.model.row_losses(raw, x)
         total = (losses + config.code_penalty * codes.square().mean(1)).sum()
         if partners is not None:
             first = int(self.batches.mine(np.arange(len(batch)))[0])
-            losses_apart = neighbour_losses(codes, every[len(x) :], first)
+            losses_apart = neighbour_losses(codes, every[len(x) :, : config.latent_dim], first)
             total = total + config.neighbour_weight * losses_apart.sum()
+        draw = functools.partial(self.batches.noise, count, len(batch), salt=1)
+        total = total + prior_penalty(config, every[: len(x)], draw, x[0].numel())
         sums = self._sums(losses, total, codes)
         self._refuse_nonfinite(sums[:2].sum().item(), "loss")
         for group in self.optimizer.param_groups:
@@ -304,11 +303,12 @@ class _Loop:
 
     def _noise(self, count: int, rows: int) -> Tensor | None:
         """Return the code noise of this process's rows, in units of the codes' running rms."""
-        config = self.model.config
-        if not config.code_noise:
+        level, dim = self.model.noise_level, self.model.config.latent_dim
+        if not level:
             return None
-        draws = self.batches.noise(count, rows, config.latent_dim).to(self.accelerator.device)
-        return draws * (config.code_noise * self.code_scale).float()
+        rms = torch.ones_like(self.code_scale) if self.model.variational else self.code_scale
+        draws = self.batches.noise(count, rows, dim).to(self.accelerator.device)
+        return draws * (level * rms).float()
 
     def _partners(self, count: int, batch: np.ndarray) -> Tensor | None:
         """Return a neighbour of every row of the whole batch, where their term has a weight."""
@@ -320,9 +320,8 @@ class _Loop:
         """Return sums over the whole batch: row losses, totals, squared codes, codes."""
         with torch.no_grad():
             z = codes.double()
-            mine = torch.cat(
-                [torch.stack([losses.double().sum(), total.double(), z.square().sum()]), z.sum(0)]
-            )
+            three = torch.stack([losses.double().sum(), total.double(), z.square().sum()])
+            mine = torch.cat([three, z.sum(0)])
             return self.accelerator.reduce(mine, reduction="sum")
 
     def _remember_scale(self, sums: Tensor, rows: int) -> None:
@@ -335,14 +334,13 @@ class _Loop:
 
     def _refuse_nonfinite(self, value: float, what: str) -> None:
         """Raise when the loss or its gradient is not a number any more."""
-        if math.isfinite(value):
-            return
-        raise TrainingError(
-            f"the {what} of the autoencoder must be finite, got {value} in epoch "
-            f"{self.progress.epoch + 1}, step {self.progress.step + 1}; try a lower lr than "
-            f"{self.config.lr:g}.",
-            self.snapshot(),
-        )
+        if not math.isfinite(value):
+            raise TrainingError(
+                f"the {what} of the autoencoder must be finite, got {value} in epoch "
+                f"{self.progress.epoch + 1}, step {self.progress.step + 1}; try a lower lr than "
+                f"{self.config.lr:g}.",
+                self.snapshot(),
+            )
 
     def _end_epoch(self) -> dict[str, Any]:
         """Validate, keep the best parameters, write the history."""
@@ -358,15 +356,16 @@ class _Loop:
             self.best = copy_parameters(self.model)
         else:
             progress.waited += 1
-        entry = {
-            "epoch": progress.epoch,
-            "train_loss": train_loss,
-            "validation_loss": validation,
-            "lr": self.optimizer.param_groups[0]["lr"],
-            "code_rms": self.code_scale.item(),
-        }
-        progress.history.append(entry)
-        return entry
+        progress.history.append(
+            {
+                "epoch": progress.epoch,
+                "train_loss": train_loss,
+                "validation_loss": validation,
+                "lr": self.optimizer.param_groups[0]["lr"],
+                "code_rms": self.code_scale.item(),
+            }
+        )
+        return progress.history[-1]
 
     @torch.no_grad()
     def _validate(self) -> float:
