@@ -24,6 +24,7 @@ from ot_latent.baselines import (
     MixtureSampler,
     NormalisingFlowSampler,
     PlainMapSampler,
+    ReferenceRuleSampler,
     VineCopulaSampler,
 )
 from ot_latent.estimators import OTSampler
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from ot_latent.fitted import FittedGenerator
 
 BASELINES = ("gaussian", "gmm10", "plain", "control", "heldout")
-OTHERS = ("gmm", "kde", "copula", "vine", "flow")  # on request
+OTHERS = ("gmm", "kde", "reference_rule", "copula", "vine", "flow")  # on request
 FEWEST = 40  # held-out rows below which the scores say nothing
 FITTED_ROWS = 20_000  # codes that a mixture is fitted to at most
 
@@ -67,7 +68,8 @@ def evaluate(
         Their labels; only checked for length: modes of all items are judged alike.
     baselines : iterable of str
         Any of "gaussian", "gmm10", "plain", "control", "heldout"; on request "gmm" (components
-        chosen by BIC), "kde" (bandwidth by held-out likelihood), "copula" (empirical beta),
+        chosen by BIC), "kde" (bandwidth by held-out likelihood), "reference_rule" (the
+        two-cell rule of the AE-OT reference code on the same cells), "copula" (empirical beta),
         "vine" (needs pyvinecopulib), "flow" (needs zuko).
     features : callable, optional
         Takes rows of data, returns (n, f) features; by default the classifier of the fit where
@@ -234,6 +236,7 @@ def _rival(name: str, sampler: OTSampler) -> Any:
         "flow": NormalisingFlowSampler,
         "plain": lambda: PlainMapSampler(sampler),
         "control": lambda: ControlSampler(sampler),
+        "reference_rule": lambda: ReferenceRuleSampler(sampler),
     }
     return makers[name]()
 

@@ -19,6 +19,7 @@ from ot_latent.baselines import (
     NormalisingFlowSampler,
     PlainMapSampler,
     PriorAutoencoder,
+    ReferenceRuleSampler,
     VineCopulaSampler,
 )
 from ot_latent.baselines.densities import likeliest_bandwidth
@@ -39,7 +40,7 @@ def sampler(codes):
 @pytest.fixture(scope="module")
 def baselines(codes, sampler):
     fresh = [GaussianSampler(), MixtureSampler(3), KernelDensitySampler(0.3), BetaCopulaSampler()]
-    borrowed = [PlainMapSampler(sampler), ControlSampler(sampler)]
+    borrowed = [PlainMapSampler(sampler), ControlSampler(sampler), ReferenceRuleSampler(sampler)]
     found = [b.fit(codes) for b in fresh] + borrowed
     return {type(b).__name__.removesuffix("Sampler"): b for b in found}
 
@@ -237,6 +238,37 @@ def test_control_has_the_local_laws_of_the_transport_but_not_its_bond(sampler, b
     bond = [abs(np.corrcoef(z @ np.ones(4), noise @ np.ones(4))[0, 1]) for z in (new, control)]
     assert bond[0] > 0.3
     assert bond[1] < bond[0] / 2
+
+
+@pytest.mark.parametrize("extension", ["affine", "noise", "simplex", "none"])
+def test_the_control_shares_everything_but_the_transport(extension):
+    rng = np.random.default_rng(0)
+    codes = rng.normal(size=(400, 2)) + 40 * np.eye(4, 2)[rng.integers(3, size=400)]
+    sampler = OTSampler(extension=extension, random_state=0).fit(codes)
+    new = sampler.sample(8192, random_state=0)
+    control = ControlSampler(sampler).sample(8192, random_state=0)
+    shares = [np.bincount((z > 20) @ [1, 2], minlength=4) / 8192 for z in (new, control)]
+    np.testing.assert_allclose(shares[0], shares[1], atol=0.03)
+    assert new.var(0) == pytest.approx(control.var(0), rel=0.05)
+    copies = np.linalg.norm(control[:, None] - codes, axis=2).min(1) < 1e-4
+    assert copies.all() if extension == "none" else copies.mean() < 0.01
+
+
+def test_the_two_cell_rule_mixes_two_codes_of_the_fit(codes, sampler):
+    """Every sample is 1/4 y_i + 3/4 y_j with i < j, or a code where the angle is too large."""
+    made = ReferenceRuleSampler(sampler).sample(300, random_state=0)
+    points = sampler.codes(sampler.transport_.potential.points)
+    _, cells = sampler.draw(300, 0)
+    own = points[cells[:300].numpy()]
+    first = (4 * made[:, None] - 3 * points[None]) - own[:, None]  # own has the smaller number
+    second = (4 * made[:, None] - points[None]) - 3 * own[:, None]  # or the larger one
+    plain = (made - own)[:, None]
+    residual = np.concatenate([first, second, plain], axis=1)
+    assert np.linalg.norm(residual, axis=2).min(1).max() < 1e-3
+    narrow = ReferenceRuleSampler(sampler, angle=1e-6).sample(300, random_state=0)
+    np.testing.assert_allclose(narrow, own, atol=1e-5)
+    with pytest.raises(ValueError, match="angle must lie in"):
+        ReferenceRuleSampler(sampler, angle=4.0).sample(3)
 
 
 # -- refusals --------------------------------------------------------------------------------------

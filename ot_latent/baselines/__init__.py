@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from ot_latent.baselines.transported import (
         ControlSampler as ControlSampler,
         PlainMapSampler as PlainMapSampler,
+        ReferenceRuleSampler as ReferenceRuleSampler,
     )
 
 __getattr__, __dir__, __all__ = attach(
@@ -36,6 +37,6 @@ __getattr__, __dir__, __all__ = attach(
         "densities": ["GaussianSampler", "KernelDensitySampler", "MixtureSampler"],
         "flows": ["NormalisingFlowSampler"],
         "priors": ["PriorAutoencoder"],
-        "transported": ["ControlSampler", "PlainMapSampler"],
+        "transported": ["ControlSampler", "PlainMapSampler", "ReferenceRuleSampler"],
     },
 )

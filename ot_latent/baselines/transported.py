@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import torch
 
 from ot_latent._random import BLOCK_ROWS, Stream, generator, seed_from
 from ot_latent.baselines.base import Borrowed
+from ot_latent.transport.extension import ANGLE, ExtendedMap
 
 
 class PlainMapSampler(Borrowed):
@@ -42,10 +44,11 @@ class PlainMapSampler(Borrowed):
 class ControlSampler(PlainMapSampler):
     r"""The same extension without transport.
 
-    A code is drawn with its mass :math:`\nu_j`, whatever the noise; the local law of its cell
-    is applied to the residual :math:`(x - c_i)/s` of a fresh noise point in *its own* cell i. The
-    residuals thus have exactly the law that they have under the transport, pooled over cells, and
-    only the bond between noise and code is cut. (With normal residuals this would be the
+    A code is drawn with its mass :math:`\nu_j`, whatever the noise; the extension of its cell
+    is applied to the residual :math:`x - c_i` of a fresh noise point in *its own* cell i, moved to
+    :math:`c_j + x - c_i`. The residuals thus have exactly the law that they have under the
+    transport, pooled over cells; centres, spread, neighbours, tears, rejection and redraws are the
+    map's own. Only the bond between noise and code is cut. (With normal residuals this would be the
     manifold Parzen windows of Vincent and Bengio, 2002; normal residuals have longer tails than
     those of a bounded noise, which would blur the comparison.)
 
@@ -82,5 +85,55 @@ class ControlSampler(PlainMapSampler):
             ]
         )
         atoms = torch.from_numpy(np.searchsorted(edges, uniform, side="right")).to(x.device)
-        residuals = sampler.map_.residual(x, own_cells, seed=seed)
-        return sampler.codes(sampler.map_.local_law(atoms, residuals))[:n]
+        centroids = sampler.map_.centroids
+        if centroids is not None:
+            x = centroids[atoms] + (x - centroids[own_cells])
+        return sampler.codes(sampler.map_.spread(x, atoms, seed=seed))[:n]
+
+
+class ReferenceRuleSampler(Borrowed):
+    """The two-cell rule of the AE-OT reference code on the same transport (`transport.two_cell`).
+
+    Noise goes to a fixed mixture of the codes of its two best cells; pairs beyond the angle are
+    redrawn, where the reference code discards them.
+
+    Parameters
+    ----------
+    sampler : OTSampler
+        A fitted sampler, whose noise and cells are used.
+    angle : float, default=0.7
+        Largest dihedral angle of a pair, in radians: the reference code's for images.
+    """
+
+    def __init__(self, sampler: Any, angle: float = ANGLE) -> None:
+        super().__init__(sampler)
+        self.angle = angle
+
+    def sample(self, n: int = 1, random_state: Any = None) -> np.ndarray:
+        """Draw codes between pairs of codes of the fit.
+
+        Parameters
+        ----------
+        n : int, default=1
+            How many.
+        random_state : int, numpy generator or None, default=None
+            Seed; the same seed gives the cells of ``sampler.sample``.
+
+        Returns
+        -------
+        ndarray of shape (n, d)
+            Codes.
+
+        Raises
+        ------
+        ValueError
+            If `angle` does not lie in (0, pi].
+        """
+        if not 0.0 < self.angle <= math.pi:
+            raise ValueError(f"angle must lie in (0, pi], got {self.angle}; pass {ANGLE}.")
+        seed, own = seed_from(random_state), self.sampler.map_
+        rule = ExtendedMap.build(
+            own.potential, own.centroids, own.within_scale, kind="two-cell", angle=self.angle
+        )
+        x, cells = self.sampler.draw(n, seed)
+        return self.sampler.codes(rule.spread(x, cells, seed=seed))[:n]

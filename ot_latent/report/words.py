@@ -40,6 +40,7 @@ SAMPLERS = {
     "heldout": ("Reconstructions", "ceiling: held-out rows, encoded and decoded"),
     "control": ("Same extension, no transport", "control: training codes drawn at random"),
     "plain": ("Transport without extension", "decodes training codes: copies"),
+    "reference_rule": ("Two-cell rule", "the reference code's mixture of two codes, same cells"),
     "gmm10": ("Gaussian mixture", "10 components, on the same codes"),
     "gmm": ("Gaussian mixture, BIC", "number of components by BIC, on the same codes"),
     "kde": ("Kernel density", "bandwidth by held-out likelihood, on the same codes"),
