@@ -1,4 +1,4 @@
-"""Cut convex polygons by the zeros of affine functions: the compiled kernel behind slices."""
+"""Cut intervals and convex polygons by the zeros of affine functions: the compiled kernels."""
 
 from __future__ import annotations
 
@@ -163,3 +163,55 @@ def areas(corners, offsets):
             twice += ax * by - ay * bx
         out[r] = abs(twice) / 2
     return out
+
+
+@nb.njit(cache=True, nogil=True, error_model="numpy")
+def zeros_within(low, high, slope, constant, found):
+    """Fill ``found`` with the distinct zeros inside an interval, in order; return their number."""
+    count = 0
+    for j in range(len(slope)):
+        left, right = slope[j] * low + constant[j], slope[j] * high + constant[j]
+        noise = ROUNDING * (abs(slope[j]) + abs(constant[j]))
+        if (left < -noise and right > noise) or (left > noise and right < -noise):
+            found[count] = low + (high - low) * (left / (left - right))
+            count += 1
+    found[:count].sort()
+    kept, before = 0, low
+    for i in range(count):
+        if found[i] - before > ROUNDING and high - found[i] > ROUNDING:
+            before = found[i]
+            found[kept] = before
+            kept += 1
+    return kept
+
+
+@nb.njit(cache=True, nogil=True, error_model="numpy")
+def cut_intervals(low, high, z):
+    """Cut every interval of [0, 1] by the zeros of its own affine functions.
+
+    Returns the ends of all parts, the interval that each was part of, and which functions are
+    positive on it (decided in its middle).
+    """
+    pieces, units = z.shape[0], z.shape[2]
+    found = np.empty(units)
+    counts = np.empty(pieces + 1, np.int64)
+    counts[0] = 0
+    for r in range(pieces):
+        counts[r + 1] = counts[r] + 1 + zeros_within(low[r], high[r], z[r, 0], z[r, 1], found)
+    total = counts[pieces]
+    lows, highs, parents = np.empty(total), np.empty(total), np.empty(total, np.int64)
+    positive = np.empty((total, units), np.bool_)
+    for r in range(pieces):
+        first, last = counts[r], counts[r + 1]
+        lows[first], highs[last - 1] = low[r], high[r]
+        if last > first + 1:
+            zeros_within(low[r], high[r], z[r, 0], z[r, 1], found)
+        for k in range(first + 1, last):
+            lows[k] = highs[k - 1] = found[k - first - 1]
+        for k in range(first, last):
+            parents[k] = r
+            middle = (lows[k] + highs[k]) / 2
+            for j in range(units):
+                s, c = z[r, 0, j], z[r, 1, j]
+                positive[k, j] = s * middle + c > ROUNDING * (abs(s) + abs(c))
+    return lows, highs, parents, positive

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from ot_latent.theory.rectified_linear.pushing import Domain
 
-class Polygons:
+
+class Polygons(Domain):
     """Convex polygons in one array of corners.
 
     Parameters
@@ -17,8 +19,6 @@ class Polygons:
     extent : float
         Largest coordinate of the whole domain: corners are known to a share of it.
     """
-
-    units_at_once = 0
 
     def __init__(self, corners: np.ndarray, offsets: np.ndarray, extent: float) -> None:
         self.corners, self.offsets, self.extent = corners, offsets, extent

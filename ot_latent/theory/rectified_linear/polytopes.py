@@ -7,7 +7,7 @@ from itertools import product
 
 import numpy as np
 
-from ot_latent.theory.rectified_linear.pushing import ROUNDING
+from ot_latent.theory.rectified_linear.pushing import ROUNDING, Domain
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,7 @@ class Polytope:
         return Polytope(corners, on[:, bounding], halfspaces, self.extent)
 
 
-class Polytopes:
+class Polytopes(Domain):
     """Several polytopes, as a domain of `ot_latent.theory.rectified_linear.pushing.push`.
 
     Parameters

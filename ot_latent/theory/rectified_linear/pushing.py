@@ -8,9 +8,10 @@ business of a `Domain`: intervals, polygons, polytopes.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -26,16 +27,18 @@ BUDGET = 2**23
 """Numbers held per value at once; more pieces are pushed on in groups, depth first."""
 
 
-class Domain(Protocol):
+class Domain(ABC):
     """Convex pieces of a parameter space that can be split."""
 
-    units_at_once: int
+    units_at_once = 0
     """How many units cut before the pieces are counted again; 0 for a whole layer."""
 
+    @abstractmethod
     def __len__(self) -> int:
         """Return the number of pieces."""
 
-    def split(self, z: np.ndarray) -> tuple[Any, np.ndarray, np.ndarray]:
+    @abstractmethod
+    def split(self, z: np.ndarray) -> tuple[Domain, np.ndarray, np.ndarray]:
         """Cut every piece by the zeros of its affine functions.
 
         Parameters
@@ -50,10 +53,11 @@ class Domain(Protocol):
         parents : numpy.ndarray of shape (new pieces,)
             Number of the old piece.
         positive : numpy.ndarray of shape (new pieces, units)
-            Whether the function is positive on the new piece.
+            Whether the function is positive on the new piece; one that vanishes there is not.
         """
 
-    def take(self, start: int, stop: int) -> Any:
+    @abstractmethod
+    def take(self, start: int, stop: int) -> Domain:
         """Return some of the pieces.
 
         Parameters
@@ -66,6 +70,28 @@ class Domain(Protocol):
         Domain
             The pieces.
         """
+
+    def apply(self, layer: Affine, inputs: list[Tensor]) -> Tensor:
+        """Return an affine layer of affine functions.
+
+        Parameters
+        ----------
+        layer : Affine
+            The layer.
+        inputs : list of Tensor of shape (pieces, p + 1, ...)
+            Coefficients of what it reads.
+
+        Returns
+        -------
+        Tensor of shape (pieces, p + 1, *shape)
+            Coefficients of what it yields.
+        """
+        rows = inputs[0].shape[:2]
+        out = layer.linear(*(x.flatten(0, 1) for x in inputs)).reshape(*rows, *layer.shape)
+        if bool(layer.bias.any()):
+            out = out.clone() if out.data_ptr() == inputs[0].data_ptr() else out
+            out[:, -1] += layer.bias
+        return out
 
 
 @dataclass
@@ -164,7 +190,9 @@ def _advance(network: Network, at: int, unit: int, front: Front, group: int) -> 
     while at < len(network.layers):
         layer = network.layers[at]
         if isinstance(layer, Affine):
-            front.values[at + 1] = apply_affine(layer, [front.values[v] for v in layer.inputs])
+            front.values[at + 1] = front.domain.apply(
+                layer, [front.values[v] for v in layer.inputs]
+            )
             _forget(network, front, at, layer)
             at += 1
             continue
@@ -178,29 +206,6 @@ def _advance(network: Network, at: int, unit: int, front: Front, group: int) -> 
             yield from _advance(network, at, unit, front, group)
             return
     yield front
-
-
-def apply_affine(layer: Affine, inputs: list[Tensor]) -> Tensor:
-    """Return an affine layer of affine functions.
-
-    Parameters
-    ----------
-    layer : Affine
-        The layer.
-    inputs : list of Tensor of shape (pieces, p + 1, ...)
-        Coefficients of what it reads.
-
-    Returns
-    -------
-    Tensor of shape (pieces, p + 1, *shape)
-        Coefficients of what it yields.
-    """
-    rows = inputs[0].shape[:2]
-    out = layer.linear(*(x.flatten(0, 1) for x in inputs)).reshape(*rows, *layer.shape)
-    if bool(layer.bias.any()):
-        out = out.clone() if out.data_ptr() == inputs[0].data_ptr() else out
-        out[:, -1] += layer.bias
-    return out
 
 
 def _cut(front: Front, layer: Layer, first: int, stop: int) -> Front:
