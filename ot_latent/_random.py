@@ -36,6 +36,11 @@ class Stream(IntEnum):
     NEIGHBOURS = 12
     HIERARCHY = 13
     DEPTH = 14
+    STRATIFIED = 15
+    CLASSES = 16
+    REWEIGHTING = 17
+    COUPLING = 18
+    FLOW = 19
 
 
 def generator(seed: int, stream: Stream, block: int, *extra: int) -> np.random.Generator:

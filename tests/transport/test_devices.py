@@ -60,7 +60,7 @@ def test_a_map_elsewhere_is_the_map_here(kind):
             solution = solver.solve(source, DiscreteMeasure.uniform(cloud().to(place)))
             known = solution.potential, solution.centroids, solution.within_scale
             map_ = ExtendedMap.build(*known, kind=kind, groups=groups, neighbours=8)
-            x, cells = draw_cells(source, map_, 20, seed=1, allowed=(groups == 1).to(place))
+            x, cells = draw_cells(source, map_, 20, seed=1, stratified=kind == "noise")
             codes = map_(x, seed=2)
             assert x.device == cells.device == codes.device == torch.device(place)
             found.append((x.cpu(), cells.cpu(), codes.cpu(), solution.potential.semidual().cpu()))
