@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ot_latent._validation import DataError
 from ot_latent.transport.domains import half_spaces
 from ot_latent.transport.newton import DampedNewton, DampedNewtonState
+from ot_latent.transport.potential import BrenierPotential
 from ot_latent.transport.solution import SemiDiscreteSolution, SolverError, Status
 from ot_latent.transport.stochastic import StochasticNewton
 
@@ -118,6 +119,7 @@ def solve(
     tolerance: float | None = None,
     seed: int = 0,
     heights: Tensor | None = None,
+    earlier: SemiDiscreteSolution | None = None,
     state: Any = None,
     callback: Callback | None = None,
     **options: Any,
@@ -137,6 +139,9 @@ def solve(
     heights : Tensor of shape (N,), optional
         Heights of a similar problem. The exact solver begins elsewhere where they leave a cell
         empty.
+    earlier : SemiDiscreteSolution, optional
+        Solution of the same targets with slightly other masses, whose heights keep their weight
+        in the average of the sampled solver; POT begins anew.
     state : object, optional
         State of an interrupted solve; the exact solver leaves states of others aside.
     callback : callable, optional
@@ -151,13 +156,14 @@ def solve(
         The solution, all of it on the device of the targets.
     """
     kind = chosen(name, source)
-    if name == "auto" and len(target) < 2:  # one code takes all noise, whatever the solver
-        kind = "sampled"
     level = TOLERANCES[kind] if tolerance is None else tolerance
     options = {key: value for key, value in options.items() if value is not None}
     options |= {"tolerance": level, "seed": seed}
-    if kind == "exact":
-        found = _exactly(source, target, level, heights=heights, state=state, callback=callback)
+    if len(target) < 2:
+        found = single_target(source, target, level)
+    elif kind == "exact":
+        start = heights if earlier is None else earlier.potential.heights
+        found = _exactly(source, target, level, heights=start, state=state, callback=callback)
     elif kind == "pot":
         from ot_latent.transport.pot import PotSolver
 
@@ -165,12 +171,57 @@ def solve(
     else:
         solver = StochasticNewton(**options)
         told = callback and _told(callback, solver.planned_samples(len(target)))
-        found = solver.solve(source, target, initial_heights=heights, state=state, callback=told)
+        found = solver.solve(
+            source, target, initial_heights=heights, earlier=earlier, state=state, callback=told
+        )
     if callback is not None:
         kept = None if kind == "exact" else found.state
         event = {"stage": "transport", "progress": 1.0, "state": kept}
         callback(event | {"mass_error": found.mass_error})
     return found
+
+
+def single_target(
+    source: Source, target: DiscreteMeasure, tolerance: float
+) -> SemiDiscreteSolution:
+    """Return the transport onto one target, which takes all noise.
+
+    Parameters
+    ----------
+    source : Source
+        The noise.
+    target : DiscreteMeasure
+        One point.
+    tolerance : float
+        What was asked for.
+
+    Returns
+    -------
+    SemiDiscreteSolution
+        Exact; nothing is drawn.
+    """
+    point, mean = target.points[0].cpu().double(), source.mean
+    spread = float(source.covariance.trace())
+    cost = spread + float((point - mean).square().sum())
+    heights = target.weights.new_zeros(1)
+    return SemiDiscreteSolution(
+        potential=BrenierPotential(target.points, heights),
+        status=Status.CONVERGED,
+        solver="closed form",
+        tolerance=tolerance,
+        mass_error=0.0,
+        mass_error_interval=(0.0, 0.0),
+        error_norm="max relative",
+        mass_residual=heights,
+        samples=0,
+        effective_samples=0.0,
+        evaluation_samples=0,
+        steps=0,
+        cost=cost,
+        cost_interval=(cost, cost),
+        centroids=mean[None].to(target.points),
+        within_scale=math.sqrt(spread / source.dim),
+    )
 
 
 def _exactly(

@@ -10,8 +10,8 @@ from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
-from ot_latent._codes import as_source, carriers, check_codes, resolve_device, standardised
-from ot_latent._portable import Portable
+from ot_latent._codes import as_source, check_codes, resolve_device, standardised
+from ot_latent._control import Controlled
 from ot_latent._random import BLOCK_ROWS, seed_from
 from ot_latent._solvers import Callback, check_solver, chosen, solve
 from ot_latent._validation import check_array, check_positive
@@ -19,10 +19,11 @@ from ot_latent.kernels.dispatch import nearest
 from ot_latent.transport.draws import draw_cells
 from ot_latent.transport.extension import ExtendedMap, check_kind, in_blocks
 from ot_latent.transport.measures import DiscreteMeasure
+from ot_latent.transport.solution import SemiDiscreteSolution
 from ot_latent.transport.sources import Source
 
 
-class OTSampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Portable):
+class OTSampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Controlled):
     r"""Sample new codes by semi-discrete optimal transport from noise to given codes.
 
     The codes are centred and divided by one number (their rms per coordinate); a convex
@@ -65,6 +66,8 @@ class OTSampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Portable):
         The noise.
     weights_ : Tensor of shape (N,)
         Masses of the targets.
+    fit_weights_ : Tensor of shape (N,)
+        Masses that the fit gave them, which `reweight` starts from.
     labels_ : ndarray of shape (N,) or None
         Label of each target.
     inverse_ : ndarray of shape (n,)
@@ -77,7 +80,9 @@ class OTSampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Portable):
     Notes
     -----
     With labels, codes borrow local spread from codes of their own label only, and rows that are
-    equal in code but not in label are moved apart by a thousandth of the rms.
+    equal in code but not in label are moved apart by a thousandth of the rms. ``sample(label=)``
+    sends all noise to the codes of one label by a potential of their own, solved when first asked
+    for or by `solve_classes`.
 
     Examples
     --------
@@ -160,7 +165,7 @@ class OTSampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Portable):
         codes = standardised(Z, y, sample_weight, device=resolve_device(self.device))
         self.shift_, self.scale_, self.dtype_ = codes.shift, codes.scale, str(Z.dtype)
         self.labels_, self.inverse_ = codes.labels, codes.inverse
-        self.weights_ = codes.target.weights
+        self.weights_ = self.fit_weights_ = codes.target.weights
         self._solve(codes.target, callback=callback, state=state)
         self._finish(callback)
         return self
@@ -223,41 +228,49 @@ class OTSampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Portable):
             check_positive(self.tolerance, "tolerance")
         return self
 
-    def _solve(
-        self, target: DiscreteMeasure, *, heights: Tensor | None = None, **told: Any
-    ) -> None:
-        """Run the solver and keep its result."""
+    def _solve(self, target: DiscreteMeasure, *, seed: int | None = None, **more: Any) -> None:
+        """Run the solver and keep its result; what was solved of classes is forgotten."""
+        self._forget_classes()
         self.transport_ = solve(
             self.solver,
             self.source_,
             target,
             tolerance=self.tolerance,
-            seed=self.seed_,
-            heights=heights,
+            seed=self.seed_ if seed is None else seed,
             max_samples=self.max_samples,
             memory_budget=self.memory_budget,
-            **told,
+            **more,
         )
 
     def _finish(self, callback: Callback | None) -> None:
         """Build the extended map of the solution."""
-        self.map_ = ExtendedMap.build(
-            self.transport_.potential,
-            self.transport_.centroids,
-            self.transport_.within_scale or 0.0,
-            kind=self.extension,  # type: ignore[arg-type]
-            neighbours=self.neighbours,
-            a=self.anchor,
-            b=self.spread,
-            groups=self._groups(),
-            memory_budget=self.memory_budget,
-        )
+        self.map_ = self._extended(self.transport_, self._groups())
         self._ready()
         if callback is not None:
             callback({"stage": "extension", "progress": 1.0, "state": None})
 
+    def _extended(self, solution: SemiDiscreteSolution, groups: Tensor | None) -> ExtendedMap:
+        """Return the extended map of a solution: the joint one, or that of a class."""
+        return ExtendedMap.build(
+            solution.potential,
+            solution.centroids,
+            solution.within_scale or 0.0,
+            kind=self.extension,  # type: ignore[arg-type]
+            neighbours=self.neighbours,
+            a=self.anchor,
+            b=self.spread,
+            groups=groups,
+            memory_budget=self.memory_budget,
+        )
+
     def sample(
-        self, n: int = 1, random_state: Any = None, *, label: Any = None, noise: Any = None
+        self,
+        n: int = 1,
+        random_state: Any = None,
+        *,
+        label: Any = None,
+        noise: Any = None,
+        stratified: bool = False,
     ) -> np.ndarray:
         """Draw new codes; row i depends on (seed, i) only.
 
@@ -269,9 +282,12 @@ class OTSampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Portable):
             Seed. None takes the next seed of a sequence that starts with the fit's seed, so
             successive calls differ and a script repeats itself as a whole.
         label : optional
-            Only codes of this label: noise is redrawn until its cell carries the label.
+            Only codes of this label: the noise goes through the potential of its class
+            (`solve_classes`), which has no codes of other labels.
         noise : array-like of shape (m, d), optional
             Map this noise instead of drawing; `n` is then ignored.
+        stratified : bool, default=False
+            Draw noise that is spread evenly (`transport.stratified`), best with n a power of two.
 
         Returns
         -------
@@ -284,18 +300,17 @@ class OTSampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Portable):
             If `label` is unknown, the fit had no labels, or `n` is not a positive integer.
         """
         check_is_fitted(self)
-        if noise is not None and label is not None:
-            raise ValueError(
-                "noise and label must not both be given, got both; a given noise has its label."
-            )
+        map_ = self.map_ if label is None else self.class_transport(label).map_
         if noise is not None:
             seed = self.seed_ if random_state is None else seed_from(random_state)
-            return self._mapped(self._check_noise(noise), seed)
+            return self.codes(map_(self._check_noise(noise), seed=seed))
         seed = self.next_seed(random_state)
-        x, cells = self.draw(n, seed, label=label)
-        return self.codes(self.map_.spread(x, cells, seed=seed))[:n]
+        x, cells = draw_cells(self.source_, map_, n, seed, stratified=stratified)
+        return self.codes(map_.spread(x, cells, seed=seed))[:n]
 
-    def draw(self, n: int, seed: int, *, label: Any = None) -> tuple[Tensor, Tensor]:
+    def draw(
+        self, n: int, seed: int, *, label: Any = None, stratified: bool = False
+    ) -> tuple[Tensor, Tensor]:
         """Draw noise and its cells, in whole blocks of 1024 rows (`transport.draws`).
 
         Parameters
@@ -303,21 +318,23 @@ class OTSampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Portable):
         n, seed : int
             How many rows are wanted, and their seed.
         label : optional
-            Only noise whose cell carries this label.
+            Send the noise to this label only.
+        stratified : bool, default=False
+            As in `sample`.
 
         Returns
         -------
         x : Tensor of shape (m, d)
             Noise, m the smallest multiple of 1024 that is at least `n`.
         cells : Tensor of shape (m,)
-            Cells.
+            Targets that the noise is sent to.
         """
         check_is_fitted(self)
-        if label is not None:
-            allowed = torch.from_numpy(carriers(self.labels_, label)).to(self.weights_.device)
-            share = float(self.weights_[allowed].sum())
-            return draw_cells(self.source_, self.map_, n, seed, allowed, share=share)
-        return draw_cells(self.source_, self.map_, n, seed)
+        if label is None:
+            return draw_cells(self.source_, self.map_, n, seed, stratified=stratified)
+        own = self.class_transport(label)
+        x, cells = draw_cells(self.source_, own.map_, n, seed, stratified=stratified)
+        return x, own.members[cells]
 
     def transform(self, Z: Any) -> np.ndarray:
         """Return the noise of codes: the centroid of the cell of the nearest target.
@@ -355,11 +372,7 @@ class OTSampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Portable):
             Codes.
         """
         check_is_fitted(self)
-        return self._mapped(self._check_noise(x), self.seed_)
-
-    def _mapped(self, x: Tensor, seed: int) -> np.ndarray:
-        """Codes of given noise."""
-        return self.codes(self.map_(x, seed=seed))
+        return self.codes(self.map_(self._check_noise(x), seed=self.seed_))
 
     def _check_noise(self, x: Any) -> Tensor:
         """Return noise as a tensor on the device of the codes."""

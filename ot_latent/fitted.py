@@ -48,13 +48,19 @@ class FittedGenerator(BaseEstimator):
         return self.sampler_.transport_
 
     def sample(
-        self, n: int = 1, random_state: Any = None, *, label: Any = None, noise: Any = None
+        self,
+        n: int = 1,
+        random_state: Any = None,
+        *,
+        label: Any = None,
+        noise: Any = None,
+        stratified: bool = False,
     ) -> np.ndarray:
         """Generate data; row i depends on (seed, i) only.
 
         Parameters
         ----------
-        n, random_state, label, noise
+        n, random_state, label, noise, stratified
             As in `OTSampler.sample`.
 
         Returns
@@ -63,7 +69,9 @@ class FittedGenerator(BaseEstimator):
             Rows in layout, dtype and range of X.
         """
         check_is_fitted(self)
-        codes = self.sampler_.sample(n, random_state, label=label, noise=noise)
+        codes = self.sampler_.sample(
+            n, random_state, label=label, noise=noise, stratified=stratified
+        )
         return self.coder_.decode(codes)
 
     def encode(self, X: Any) -> np.ndarray:

@@ -247,6 +247,25 @@ class LatentGenerator(FittedGenerator):
         self.sampler_.resolve(tolerance, callback=callback, state=state)
         return self
 
+    def reweight(
+        self, class_weights: Any = None, sample_weight: Any = None, **options: Any
+    ) -> LatentGenerator:
+        """Give the codes other masses and solve from the old heights; the networks stay.
+
+        Parameters
+        ----------
+        class_weights, sample_weight, **options
+            As in `OTSampler.reweight`.
+
+        Returns
+        -------
+        LatentGenerator
+            This generator.
+        """
+        check_is_fitted(self)
+        self.sampler_.reweight(class_weights, sample_weight, **options)
+        return self
+
     def _new_sampler(self) -> OTSampler:
         """Return the unfitted sampler of the parameters."""
         names = set(OTSampler._get_param_names()) - {"device", "random_state"}

@@ -397,7 +397,6 @@ def test_bad_requests_are_refused(fitted):
         ({"n": 2.5}, "n must be"),
         ({"label": 9}, "label must be one of 0, 1, 2"),
         ({"noise": np.zeros((2, 5))}, "noise must have 6 columns"),
-        ({"noise": np.zeros((2, 6)), "label": 1}, "not both"),
         ({"random_state": -1}, "random_state must be"),
     ]:
         with pytest.raises(ValueError, match=message):
@@ -406,11 +405,3 @@ def test_bad_requests_are_refused(fitted):
         OTSampler(tolerance=0.3).fit(mixture(50)[0]).sample(3, label=1)
     with pytest.raises(NotFittedError, match="fit"):
         OTSampler().sample(3)
-
-
-def test_a_label_without_cells_is_refused(fitted):
-    from ot_latent.transport.draws import draw_cells
-
-    none = torch.zeros(len(fitted.weights_), dtype=torch.bool)
-    with pytest.raises(ValueError, match="smaller tolerance"):
-        draw_cells(fitted.source_, fitted.map_, 1, 0, none, share=0.5)

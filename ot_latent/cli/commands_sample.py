@@ -27,7 +27,9 @@ class Sample:
     seed: int = 0
     """Seed of the samples."""
     label: Maybe[str] = None
-    """Only samples of this label."""
+    """Only samples of this label: all noise is sent to its codes."""
+    stratified: bool = False
+    """Spread the noise evenly: shares vary less (best with a power of two)."""
     out: Path = Path("samples.png")
     """A .png (grid), .npy or .npz file, or a folder (one .png per sample)."""
     device: str = "cpu"
@@ -53,7 +55,7 @@ class Sample:
         output.check_target(self.out)
         model = run_models.load_model(self.run, device=self.device)
         label = run_models.find_label(self.run, model, self.label)
-        rows = model.sample(self.n, random_state=self.seed, label=label)
+        rows = model.sample(self.n, random_state=self.seed, label=label, stratified=self.stratified)
         output.write(self.out, rows, label=label)
         return _told(console, self.out, rows, seed=self.seed, label=self.label)
 
