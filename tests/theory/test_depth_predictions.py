@@ -341,6 +341,34 @@ def test_suggestion_above_the_critical_gain():
     assert depth.suggest_depth("he", 64, activation="relu").gain == pytest.approx(HE)
 
 
+@pytest.mark.parametrize("activation", ["linear", "relu"])
+def test_wide_walks_are_the_limit_of_exact_ones(activation):
+    exact, wide = (f(2000, 1.3, activation) for f in (depth.log_norm_walk, depth.wide_walk))
+    assert wide.variance == pytest.approx(exact.variance, rel=2e-3)
+    assert wide.drift == pytest.approx(exact.drift, abs=1e-3)
+
+
+def test_wide_walk_of_silu_is_that_of_layers():
+    width, gain = 400, depth.length_gain("silu")
+    rng = np.random.default_rng(3)
+    z = torch.from_numpy(rng.standard_normal((4000, width)))  # unit pre-activations
+    signal = torch.nn.functional.silu(z)
+    images = gain * signal.square().mean(1).sqrt()  # their length after the next weights
+    walk = depth.wide_walk(width, gain, "silu")
+    assert float(images.log().mean()) == pytest.approx(walk.drift, abs=5e-3)
+    assert float(images.log().var()) == pytest.approx(walk.variance, rel=0.08)
+
+
+def test_norms_leave_only_chance():
+    free = depth.suggest_depth("he", 256, 1e-3, activation="silu")
+    held = depth.suggest_depth("he", 256, 1e-3, activation="silu", norms=True)
+    assert free.depth < held.depth == int(held.fluctuation)
+    assert held.cutoff is None
+    assert depth.suggest_depth("critical", 256, activation="silu").gain == pytest.approx(
+        depth.length_gain("silu")
+    )
+
+
 def test_refusals_of_the_suggestion():
     with pytest.raises(ValueError, match="initialisation must be one of pytorch, xavier, he"):
         depth.suggest_depth("kaiming", 64)

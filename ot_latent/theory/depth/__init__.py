@@ -48,7 +48,9 @@ if TYPE_CHECKING:
         correlation_map as correlation_map,
         depth_scale as depth_scale,
         fixed_length as fixed_length,
+        length_gain as length_gain,
         length_map as length_map,
+        wide_walk as wide_walk,
     )
     from ot_latent.theory.depth.random_layers import (
         RandomLayer as RandomLayer,
@@ -107,7 +109,15 @@ __getattr__, __dir__, __all__ = attach(
             "rounded_length_map",
             "rounded_second_moment",
         ],
-        "mean_field": ["chi", "correlation_map", "depth_scale", "fixed_length", "length_map"],
+        "mean_field": [
+            "chi",
+            "correlation_map",
+            "depth_scale",
+            "fixed_length",
+            "length_gain",
+            "length_map",
+            "wide_walk",
+        ],
         "random_layers": ["RandomLayer"],
         "suggestion": ["DepthSuggestion", "suggest_depth"],
         "supercritical": ["Relaxation", "power_law_exponent", "relaxation", "supercritical_depth"],

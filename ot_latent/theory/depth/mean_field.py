@@ -17,6 +17,7 @@ from torch import Tensor
 
 from ot_latent._validation import check_positive
 from ot_latent.theory.depth.activations import HOMOGENEOUS, function, slope
+from ot_latent.theory.depth.gains import Walk
 
 NODES = 200
 STEPS = 20_000  # of a map towards its fixed point
@@ -199,6 +200,83 @@ def chi(activation: str, gain: float, bias: float = 0.0, q: float | None = None)
     return gain**2 * gaussian_mean(lambda z: f(math.sqrt(q) * z).square(), activation)
 
 
+def length_gain(activation: str, q: float = 1.0) -> float:
+    r"""Return the gain that keeps the length of signals, at a given length.
+
+    :math:`\sigma_w = (q / E\, \varphi(\sqrt q\, z)^2)^{1/2}`. He's gain sqrt 2 for ReLU, at every
+    length; of smooth functions the length must be told, or held by norms.
+
+    Parameters
+    ----------
+    activation : {"tanh", "relu", "linear", "silu", "gelu"}
+        Function between the layers.
+    q : float, default=1.0
+        Mean square of the pre-activations.
+
+    Returns
+    -------
+    float
+        Standard deviation of the weights times sqrt(N); exact for infinite width.
+
+    Raises
+    ------
+    ValueError
+        If q is not positive, or the activation unknown.
+
+    Examples
+    --------
+    >>> round(length_gain("relu"), 6), round(length_gain("silu"), 4)
+    (1.414214, 1.6765)
+    """
+    check_positive(q, "q")
+    return math.sqrt(q / length_map(q, activation, 1.0))
+
+
+def wide_walk(width: int, gain: float, activation: str, q: float = 1.0) -> Walk:
+    r"""Return drift and variance of the log-norm per layer, for wide layers.
+
+    Drift :math:`\frac12 \log(q' / q)` and variance
+    :math:`(E \varphi^4 / (E \varphi^2)^2 - 1) / 4 N` at mean square q: an estimate to first order in
+    1 / N of what `log_norm_walk` knows exactly for linear and ReLU layers.
+
+    Parameters
+    ----------
+    width : int
+        Width N of the layers.
+    gain : float
+        Standard deviation of the weights times sqrt(N).
+    activation : {"tanh", "relu", "linear", "silu", "gelu"}
+        Function between the layers.
+    q : float, default=1.0
+        Mean square of the pre-activations.
+
+    Returns
+    -------
+    Walk
+        Drift, variance, and no deaths.
+
+    Raises
+    ------
+    ValueError
+        If a number is not positive, or the activation unknown.
+
+    Examples
+    --------
+    >>> drift, variance, _ = wide_walk(100, math.sqrt(2), "relu")
+    >>> round(abs(drift), 12), round(variance, 6)  # 5 / 4N
+    (0.0, 0.0125)
+    """
+    check_positive(width, "width", integer=True)
+    check_positive(q, "q")
+    f = function(activation)
+    second, fourth = (
+        gaussian_mean(lambda z, k=k: f(math.sqrt(q) * z).pow(k), activation, degree=k)
+        for k in (2, 4)
+    )
+    drift = 0.5 * math.log(length_map(q, activation, gain) / q)
+    return Walk(drift, (fourth / second**2 - 1.0) / (4.0 * width), 0.0)
+
+
 def depth_scale(activation: str, gain: float, bias: float = 0.0) -> float:
     r"""Return over how many layers inputs become indistinguishable: the scale of order.
 
@@ -240,7 +318,9 @@ def _nodes() -> tuple[Tensor, Tensor]:
     return torch.from_numpy(z), torch.from_numpy(weight / weight.sum())
 
 
-def gaussian_mean(value: Callable[[Tensor], Tensor], activation: str) -> float:
+def gaussian_mean(
+    value: Callable[[Tensor], Tensor], activation: str, *, degree: int | None = None
+) -> float:
     """Return E value(z) for a standard normal z; exact for the rectifier, whose kink no quadrature likes.
 
     Parameters
@@ -248,15 +328,18 @@ def gaussian_mean(value: Callable[[Tensor], Tensor], activation: str) -> float:
     value : callable
         Function of a tensor of numbers.
     activation : str
-        The activation that it is made of; with "relu" it must be homogeneous on z > 0.
+        The activation that it is made of; with "relu" it must vanish for z < 0.
+    degree : int, optional
+        With "relu" its degree of homogeneity on z > 0; by default 0 or 2, whose moments agree.
 
     Returns
     -------
     float
         The mean.
     """
-    if activation == "relu":  # of degree 2 or 0 on z > 0, and zero elsewhere
-        return 0.5 * float(value(torch.ones(1, dtype=torch.float64)))
+    if activation == "relu":
+        moment = 3.0 if degree == 4 else 1.0  # of z^4; of z^2 and of 1
+        return 0.5 * moment * float(value(torch.ones(1, dtype=torch.float64)))
     z, weight = _nodes()
     return float(weight @ value(z))
 

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 import torch
 
 from ot_latent._validation import check_positive
-from ot_latent.theory.depth.gains import Walk, critical_gain, log_norm_walk
-from ot_latent.theory.depth.mean_field import chi
+from ot_latent.theory.depth.gains import ACTIVATIONS, Walk, critical_gain, log_norm_walk
+from ot_latent.theory.depth.mean_field import chi, length_gain, wide_walk
 from ot_latent.theory.depth.transition import PredictedCutoff, first_passage
 
 GAINS = {"pytorch": 1.0 / math.sqrt(3.0), "xavier": 1.0, "he": math.sqrt(2.0)}
@@ -47,6 +47,8 @@ def suggest_depth(
     width: int,
     precision: torch.dtype | float = torch.float32,
     activation: str = "tanh",
+    *,
+    norms: bool = False,
 ) -> DepthSuggestion:
     r"""Suggest how many hidden layers a plain network of one width can be given.
 
@@ -65,8 +67,11 @@ def suggest_depth(
         Width N of the hidden layers.
     precision : torch.dtype or float, default=torch.float32
         Relative precision epsilon: that of a floating-point type, or a number below 1.
-    activation : {"tanh", "linear", "relu"}, default="tanh"
-        Function after the weights.
+    activation : {"tanh", "linear", "relu", "silu", "gelu"}, default="tanh"
+        Function after the weights. For the last two gains and walk are those of wide layers at
+        unit length, "critical" is `length_gain`.
+    norms : bool, default=False
+        Whether norms hold the lengths of signals, so that only chance remains.
 
     Returns
     -------
@@ -83,12 +88,13 @@ def suggest_depth(
     >>> suggest_depth("pytorch", 64).depth, suggest_depth("critical", 64).depth
     (10, 21)
     >>> suggest_depth("pytorch", 64, torch.bfloat16).depth
-    3
+    1
     """
     gain = _gain(initialisation, width, activation)
-    walk = log_norm_walk(width, gain, activation)
+    closed = activation in ACTIVATIONS
+    walk = (log_norm_walk if closed else wide_walk)(width, gain, activation)
     fluctuation = math.log(2.0) / (4.0 * walk.variance)
-    rate = _rate(walk, gain, activation)
+    rate = 0.0 if norms else _rate(walk, gain, activation)
     if rate < 1e-9:
         return DepthSuggestion(max(1, int(fluctuation)), gain, walk, None, fluctuation)
     epsilon, steps = _epsilon(precision), (-2.0 * rate, 4.0 * walk.variance)
@@ -101,7 +107,8 @@ def suggest_depth(
 
 def _gain(initialisation: str | float, width: int, activation: str) -> float:
     if initialisation == "critical":
-        return critical_gain(width, activation)
+        closed = activation in ACTIVATIONS
+        return critical_gain(width, activation) if closed else length_gain(activation)
     if isinstance(initialisation, str):
         if initialisation not in GAINS:
             raise ValueError(
