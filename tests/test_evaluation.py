@@ -46,7 +46,8 @@ def test_every_baseline_is_one_name_away():
     names = [name for name in OTHERS if name not in ("vine", "flow")]  # those need libraries
     found = evaluate(sampler, mixture(200, 1, d=3)[0], baselines=names, resamples=5)["baselines"]
     assert set(found) == set(names)
-    assert all(scores["novelty_ratio"]["value"] > 0.5 for scores in found.values())
+    least = {name: 0.1 if name == "reference_rule" else 0.5 for name in names}
+    assert all(found[name]["novelty_ratio"]["value"] > least[name] for name in names)
     assert found["gmm"]["precision"]["value"] > 0.6
 
 
