@@ -20,8 +20,30 @@ STEM_LIMIT = 48
 """Images with a longer side start with 4 x 4 patches instead of 2 x 2."""
 
 
-def seeded(build: Callable[[], nn.Module], seed: int, salt: int = 0) -> nn.Module:
-    """Build a module whose parameters are a function of (architecture, seed, salt) alone.
+Gain = Callable[[int], float]
+"""Gain of a layer's initial weights as a function of its number of inputs."""
+
+
+def he_gain(inputs: int) -> float:
+    """Return the gain that keeps lengths before a rectifier, whatever the number of inputs.
+
+    Parameters
+    ----------
+    inputs : int
+        Number of inputs of the layer.
+
+    Returns
+    -------
+    float
+        The root of two.
+    """
+    return math.sqrt(2.0)
+
+
+def seeded(
+    build: Callable[[], nn.Module], seed: int, salt: int = 0, gain: Gain = he_gain
+) -> nn.Module:
+    """Build a module whose parameters are a function of (architecture, seed, salt, gain) alone.
 
     The module is made on the meta device, so no global generator is touched; then weights are
     drawn as N(0, gain^2 / fan_in), biases are 0 and norm scales are 1.
@@ -34,6 +56,8 @@ def seeded(build: Callable[[], nn.Module], seed: int, salt: int = 0) -> nn.Modul
         Non-negative seed.
     salt : int, default=0
         Tells apart modules of one seed.
+    gain : callable, optional
+        Gain of the layers that do not have one of their own, from their number of inputs.
 
     Returns
     -------
@@ -50,12 +74,12 @@ def seeded(build: Callable[[], nn.Module], seed: int, salt: int = 0) -> nn.Modul
         module = build()
     module = module.to_empty(device="cpu")
     for index, part in enumerate(module.modules()):
-        _fill(part, generator(seed, Stream.INITIALISATION, index, salt))
+        _fill(part, generator(seed, Stream.INITIALISATION, index, salt), gain)
     return module
 
 
 @torch.no_grad()
-def _fill(part: nn.Module, rng: np.random.Generator) -> None:
+def _fill(part: nn.Module, rng: np.random.Generator, gain: Gain) -> None:
     """Fill the parameters that `part` owns itself."""
     bias = getattr(part, "bias", None)
     if isinstance(bias, Tensor):
@@ -70,20 +94,22 @@ def _fill(part: nn.Module, rng: np.random.Generator) -> None:
     if isinstance(part, nn.ConvTranspose2d):  # weight is (in, out, k, k); stride s: k / s taps
         taps = math.prod(k // s for k, s in zip(part.kernel_size, part.stride, strict=True))
         fan_in = weight.shape[0] * taps
-    scale = cast(float, getattr(part, "gain", math.sqrt(2.0))) / math.sqrt(fan_in)
+    own = cast(float | None, getattr(part, "gain", None))
+    scale = (gain(fan_in) if own is None else own) / math.sqrt(fan_in)
     draws = rng.standard_normal(tuple(weight.shape), dtype=np.float32)
     weight.copy_(torch.from_numpy(draws * np.float32(scale)))
 
 
-def linear(inputs: int, outputs: int, *, gain: float = math.sqrt(2.0)) -> nn.Linear:
+def linear(inputs: int, outputs: int, *, gain: float | None = None) -> nn.Linear:
     """Return a linear layer that remembers the gain of its initial weights.
 
     Parameters
     ----------
     inputs, outputs : int
         Sizes.
-    gain : float, default=sqrt(2)
-        sqrt(2) before a rectifier, 1 where the output is used as it is.
+    gain : float, optional
+        1 where the output is used as it is; by default that of `seeded`, for layers before an
+        activation.
 
     Returns
     -------
@@ -91,7 +117,8 @@ def linear(inputs: int, outputs: int, *, gain: float = math.sqrt(2.0)) -> nn.Lin
         The layer.
     """
     layer = nn.Linear(inputs, outputs)
-    layer.gain = gain  # type: ignore[assignment]
+    if gain is not None:
+        layer.gain = gain  # type: ignore[assignment]
     return layer
 
 

@@ -268,11 +268,9 @@ def wide_walk(width: int, gain: float, activation: str, q: float = 1.0) -> Walk:
     """
     check_positive(width, "width", integer=True)
     check_positive(q, "q")
-    f = function(activation)
-    second, fourth = (
-        gaussian_mean(lambda z, k=k: f(math.sqrt(q) * z).pow(k), activation, degree=k)
-        for k in (2, 4)
-    )
+    f, root = function(activation), math.sqrt(q)
+    second = gaussian_mean(lambda z: f(root * z).square(), activation)
+    fourth = gaussian_mean(lambda z: f(root * z).pow(4), activation, degree=4)
     drift = 0.5 * math.log(length_map(q, activation, gain) / q)
     return Walk(drift, (fourth / second**2 - 1.0) / (4.0 * width), 0.0)
 
