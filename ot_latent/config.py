@@ -126,6 +126,8 @@ class AutoencoderConfig(_Section):
     """Weight of the mean squared code in the loss."""
     neighbour_weight: float = Field(default=0.0, ge=0, allow_inf_nan=False)
     """Weight of the term that keeps neighbours in the data together and other rows apart."""
+    deformation: float = Field(default=0.0, ge=0, allow_inf_nan=False)
+    """Smooth deformations of training images: rms of the displacement in pixels."""
 
 
 class PriorAutoencoderConfig(AutoencoderConfig):

@@ -37,7 +37,7 @@ class LatentGenerator(FittedGenerator):
         are no rare extremes, and a product measure, so one can walk along its axes.
     loss : {"mse", "l1", "bce"}, default="mse"
         Reconstruction loss.
-    width, code_noise, code_penalty, neighbour_weight
+    width, code_noise, code_penalty, neighbour_weight, deformation
         As in `config.AutoencoderConfig`.
     epochs, batch_size, lr, weight_decay, validation_fraction, patience, mixed_precision
         As in `config.TrainingConfig`.
@@ -94,6 +94,7 @@ class LatentGenerator(FittedGenerator):
         code_noise: float = 0.05,
         code_penalty: float = 1e-4,
         neighbour_weight: float = 0.0,
+        deformation: float = 0.0,
         extension: str = "affine",
         neighbours: int = 30,
         anchor: float = 0.5,
@@ -123,6 +124,7 @@ class LatentGenerator(FittedGenerator):
         self.code_noise = code_noise
         self.code_penalty = code_penalty
         self.neighbour_weight = neighbour_weight
+        self.deformation = deformation
         self.extension = extension
         self.neighbours = neighbours
         self.anchor = anchor

@@ -33,7 +33,7 @@ SETTINGS = {
     "data": ("data", "data_dir", "labels", "label_column", "channels", "codes"),
     "autoencoder": (
         *("model", "latent_dim", "width", "loss"),
-        *("code_noise", "code_penalty", "neighbour_weight"),
+        *("code_noise", "code_penalty", "neighbour_weight", "deformation"),
     ),
     "training": ("epochs", "batch_size", "lr", "mixed_precision", "checkpoint_seconds"),
     "transport": ("source", "solver", "tolerance", "memory_budget", "max_samples"),
@@ -95,6 +95,8 @@ class Train:
     """Weight of the mean squared code."""
     neighbour_weight: Maybe[float] = None
     """Weight of the term that makes kinds of data islands of codes; try 0.05 with --latent-dim 2."""
+    deformation: Maybe[float] = None
+    """Smooth deformations of training images: rms of the displacement in pixels."""
     mixed_precision: Maybe[Literal["no", "bf16", "fp16"]] = None
     """Precision of the forward pass."""
     checkpoint_seconds: Maybe[float] = None

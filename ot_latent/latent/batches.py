@@ -8,6 +8,10 @@ from torch import Tensor
 
 from ot_latent._random import Stream, generator
 from ot_latent._validation import DataError
+from ot_latent.kernels.deformations import displacement_fields, remap, sine_modes
+
+HIGHEST = 3
+"""Highest frequency of the deformations that rows of images are trained on."""
 
 
 class Batches:
@@ -67,6 +71,47 @@ class Batches:
             The slice.
         """
         return np.array_split(rows, self.processes)[self.process]
+
+    def inputs(self, count: int, batch: np.ndarray, deformation: float = 0.0) -> Tensor:
+        """Return this process's rows of a batch, deformed smoothly where that is asked for.
+
+        Fields of largest entropy and frequencies up to 3 (Petrini et al., 2021), drawn anew for each
+        step; as inputs and as what is to be rebuilt, rows are seen deformed.
+
+        Parameters
+        ----------
+        count : int
+            Number of the step since the start.
+        batch : numpy.ndarray of shape (batch,)
+            Row numbers of the whole batch.
+        deformation : float, default=0
+            Root mean square of the displacement over an image, in pixels.
+
+        Returns
+        -------
+        Tensor of shape (about batch / processes, *shape)
+            Rows; without deformation as they are.
+
+        Raises
+        ------
+        ValueError
+            If rows that are no images shall be deformed.
+        """
+        x = self.x[torch.from_numpy(self.mine(batch))]
+        if not deformation:
+            return x
+        if x.ndim != 4 or min(x.shape[2:]) < 2:
+            raise ValueError(
+                f"deformation must be 0 for rows of shape {tuple(x.shape[1:])}, got {deformation:g}; "
+                "only images can be deformed."
+            )
+        modes = sine_modes(HIGHEST)
+        # two components, and the mean of sin^2 sin^2 over the square is 1/4
+        scale = deformation / np.sqrt((1.0 / (modes**2).sum(axis=1)).sum() / 2)
+        rng = generator(self.seed, Stream.CODE_NOISE, count, 2)
+        normals = self.mine(rng.standard_normal((len(batch), 2, len(modes))))
+        shape = (int(x.shape[2]), int(x.shape[3]))
+        return remap(x, displacement_fields(normals, shape, HIGHEST, float(scale)).to(x))
 
     def noise(self, count: int, rows: int, dim: int, *, salt: int | None = None) -> Tensor:
         """Return standard normal draws for this process's rows of a batch.

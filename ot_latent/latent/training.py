@@ -270,7 +270,7 @@ class _Loop:
         """Take one step on the next batch."""
         progress, config, count = self.progress, self.model.config, self._count()
         batch = self.batches.rows(progress.epoch, progress.step)
-        x = self.batches.x[torch.from_numpy(self.batches.mine(batch))].to(self.accelerator.device)
+        x = self.batches.inputs(count, batch, config.deformation).to(self.accelerator.device)
         partners = self._partners(count, batch)
         raw, every = self.wrapped(x, self._noise(count, len(batch)), partners)
         codes = every[: len(x), : config.latent_dim]
