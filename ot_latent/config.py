@@ -27,7 +27,8 @@ Loss = Literal["mse", "l1", "bce"]
 SourceName = Literal["box", "ball", "gaussian"]
 SolverName = Literal["auto", "exact", "sampled", "pot"]
 Device = Literal["auto", "cpu", "cuda"]
-ExtensionKind = Literal["affine", "noise", "none"]
+Regulariser = Literal["weight_decay", "pathprox"]
+ExtensionKind = Literal["auto", "simplex", "affine", "noise", "two-cell", "none"]
 
 
 class ConfigError(ValueError):
@@ -128,6 +129,14 @@ class AutoencoderConfig(_Section):
     """Weight of the term that keeps neighbours in the data together and other rows apart."""
     deformation: float = Field(default=0.0, ge=0, allow_inf_nan=False)
     """Smooth deformations of training images: rms of the displacement in pixels."""
+    activation: Literal["auto", "silu", "relu"] = "auto"
+    """silu: smooth, with norms; relu: rectifiers without norms; auto: relu with pathprox, silu else."""
+    regulariser: Regulariser = "weight_decay"
+    """weight_decay: of all parameters; pathprox: units of rectifiers are shrunk to exact zeros."""
+    skip: bool | None = None
+    """Affine path beside encoder and decoder (default: in an mlp, not in networks of images)."""
+    bottleneck_rank: int | None = Field(default=None, ge=1)
+    """Largest rank of the matrices between two hidden layers (default: full)."""
 
 
 class PriorAutoencoderConfig(AutoencoderConfig):
@@ -153,7 +162,7 @@ class TrainingConfig(_Section):
     lr: float = Field(default=4e-3, gt=0, allow_inf_nan=False)
     """Peak learning rate."""
     weight_decay: float = Field(default=1e-4, ge=0, allow_inf_nan=False)
-    """Decoupled weight decay."""
+    """Decoupled weight decay; with pathprox the weight of the path norm of the units."""
     validation_fraction: float = Field(default=0.05, ge=0, lt=1)
     """Share of the training rows held out for early stopping."""
     patience: int = Field(default=5, ge=1)
@@ -188,14 +197,16 @@ class TransportConfig(_Section):
 class ExtensionConfig(_Section):
     """How the map is extended from the codes to new points between them."""
 
-    kind: ExtensionKind = "affine"
-    """affine: a function of the noise; noise: drawn; none: the codes themselves."""
-    neighbours: int = Field(default=30, ge=1)
-    """Neighbours that give the local spread of a code."""
-    anchor: float = Field(default=0.5, ge=0, le=1)
-    """How much of a code's own position is kept against its neighbours' mean."""
-    spread: float = Field(default=1.1, ge=0, allow_inf_nan=False)
-    """Local spread in units of the neighbours' covariance."""
+    kind: ExtensionKind = "auto"
+    """auto: simplex up to three dimensions, affine above; noise: drawn; none: the codes themselves."""
+    neighbours: int | None = Field(default=None, ge=1)
+    """Neighbours that give the local spread of a code (default: calibrated)."""
+    anchor: float | None = Field(default=None, ge=0, le=1)
+    """How much of a code's own position is kept against its neighbours' mean (default: calibrated)."""
+    spread: float | None = Field(default=None, ge=0, allow_inf_nan=False)
+    """Local spread in units of the neighbours' covariance (default: calibrated)."""
+    tear: float | None = Field(default=None, gt=0)
+    """Jump, in local spacings, above which codes are torn apart (default: calibrated)."""
 
 
 class RunConfig(_Section):

@@ -23,7 +23,7 @@ FLOORS = [
     | {"kernels.deformations", "kernels.polygons", "kernels.polyhedra", "kernels.triton_best", "kernels.triton_crossed"}
     | {"latent.accelerator", "latent.layers", "latent.priors"}
     | {"transport.hull", "transport.measures", "transport.processes", "transport.sources", "transport.stratified"},
-    {"kernels.crossed", "kernels.dispatch", "kernels.grid2d", "kernels.grid3d", "persistence"}
+    {"kernels.crossed", "kernels.dispatch", "kernels.grid2d", "kernels.grid3d", "latent.homogeneous", "persistence"}
     | {"transport.chi_square", "transport.domains", "transport.laplacian", "transport.product"},
     {"kernels.cells2d", "kernels.cells3d"}
     | {"latent.autoencoder", "latent.batches", "latent.classifier", "latent.neighbours", "latent.preprocessing"}
@@ -41,7 +41,10 @@ FLOORS = [
     | {"transport.newton_start", "transport.power_diagram"},
     {"transport.newton", "transport.singular", "transport.stochastic"},
     {"tears"},
+    {"transport.coupling"},
     {"_codes", "_solvers", "atlas", "coders", "features", "transport.draws"},
+    {"calibration"},
+    {"_extending"},
     {"_portable"},
     {"_conditional"},
     {"_control"},

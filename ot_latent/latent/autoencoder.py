@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from ot_latent._validation import DataError
 from ot_latent.config import AutoencoderConfig, PriorAutoencoderConfig
+from ot_latent.latent.homogeneous import AffineSkip, bend, narrow, resolve_activation
 from ot_latent.latent.layers import (
     BLOCK,
     Patches,
@@ -18,7 +19,6 @@ from ot_latent.latent.layers import (
     Upscale,
     in_blocks,
     linear,
-    norm,
     pyramid,
     seeded,
 )
@@ -56,6 +56,7 @@ class Autoencoder(nn.Module):
         super().__init__()
         self.config, self.shape = config, tuple(int(s) for s in shape)
         self.kind = resolve_kind(config, self.shape)
+        resolve_activation(config, self.kind)
         self.variational = isinstance(config, PriorAutoencoderConfig) and config.prior == "vae"
         outputs = config.latent_dim * (1 + self.variational)
         if self.kind == "mlp":
@@ -295,13 +296,17 @@ class _DenseEncoder(nn.Module):
 
     def __init__(self, config: AutoencoderConfig, shape: tuple[int, ...], outputs: int) -> None:
         super().__init__()
-        values, hidden = prod(shape), 8 * config.width
-        self.straight = linear(values, outputs, gain=1.0)
-        self.curved = _dense(values, hidden, outputs)
+        if config.skip is not False:
+            self.straight = linear(prod(shape), outputs, gain=1.0)
+        self.curved = _dense(prod(shape), config, outputs)
 
     def forward(self, x: Tensor) -> Tensor:
         flat = x.flatten(1)
-        return self.straight(flat) + self.curved(flat)
+        return (
+            self.straight(flat) + self.curved(flat)
+            if "straight" in self._modules
+            else self.curved(flat)
+        )
 
 
 class _DenseDecoder(nn.Module):
@@ -309,20 +314,23 @@ class _DenseDecoder(nn.Module):
 
     def __init__(self, config: AutoencoderConfig, shape: tuple[int, ...]) -> None:
         super().__init__()
-        values, hidden = prod(shape), 8 * config.width
         self.shape = tuple(shape)
-        self.straight = linear(config.latent_dim, values, gain=0.5)
-        self.curved = _dense(config.latent_dim, hidden, values)
+        if config.skip is not False:
+            self.straight = linear(config.latent_dim, prod(shape), gain=0.5)
+        self.curved = _dense(config.latent_dim, config, prod(shape))
 
     def forward(self, z: Tensor) -> Tensor:
-        return (self.straight(z) + self.curved(z)).unflatten(1, self.shape)
+        flat = self.straight(z) + self.curved(z) if "straight" in self._modules else self.curved(z)
+        return flat.unflatten(1, self.shape)
 
 
-def _dense(inputs: int, hidden: int, outputs: int) -> nn.Sequential:
-    """Return hidden layers with row-wise norms between two sizes."""
-    parts: list[nn.Module] = [linear(inputs, hidden), nn.SiLU()]
+def _dense(inputs: int, config: AutoencoderConfig, outputs: int) -> nn.Sequential:
+    """Return three hidden layers with row-wise norms (or rectifiers alone) between two sizes."""
+    hidden, activation = 8 * config.width, resolve_activation(config, "mlp")
+    parts: list[nn.Module] = [linear(inputs, hidden), bend(activation, hidden, image=False)[-1]]
     for _ in range(2):
-        parts += [linear(hidden, hidden), nn.LayerNorm(hidden), nn.SiLU()]
+        factor, width = narrow(hidden, config.bottleneck_rank, image=False)
+        parts += [*factor, linear(width, hidden), *bend(activation, hidden, image=False)]
     return nn.Sequential(*parts, linear(hidden, outputs, gain=0.5))
 
 
@@ -333,34 +341,39 @@ def _channels(config: AutoencoderConfig, levels: int) -> list[int]:
 
 def _image_encoder(
     config: AutoencoderConfig, shape: tuple[int, int, int], outputs: int, *, deep: bool
-) -> nn.Sequential:
+) -> nn.Module:
     """Patches, then strided convolutions down to a map of at most 4 x 4, then one linear layer."""
     side, sizes = pyramid(shape)
-    channels = _channels(config, len(sizes))
+    channels, activation = _channels(config, len(sizes)), resolve_activation(config, "conv")
     parts: list[nn.Module] = [Patches(shape, side)]
     parts += [nn.Conv2d(shape[0] * side**2, channels[0], 3, padding=1)]
     for level, width in enumerate(channels):
         if level:
-            parts += [norm(channels[level - 1]), nn.SiLU()]
-            parts += [nn.Conv2d(channels[level - 1], width, 3, stride=2, padding=1)]
+            factor, inputs = narrow(channels[level - 1], config.bottleneck_rank, image=True)
+            parts += [*bend(activation, channels[level - 1], image=True), *factor]
+            parts += [nn.Conv2d(inputs, width, 3, stride=2, padding=1)]
         parts += [Residual(width)] if deep else []
-    parts += [norm(channels[-1]), nn.SiLU(), nn.Flatten()]
-    return nn.Sequential(*parts, linear(channels[-1] * prod(sizes[-1]), outputs, gain=1.0))
+    parts += [*bend(activation, channels[-1], image=True), nn.Flatten()]
+    parts += [linear(channels[-1] * prod(sizes[-1]), outputs, gain=1.0)]
+    curved = nn.Sequential(*parts)
+    return AffineSkip(curved, prod(shape), (outputs,), gain=1.0) if config.skip else curved
 
 
 def _image_decoder(
     config: AutoencoderConfig, shape: tuple[int, int, int], *, deep: bool
-) -> nn.Sequential:
+) -> nn.Module:
     """Run the encoder backwards: one linear layer, doublings with crops, patches put together."""
     side, sizes = pyramid(shape)
-    channels = _channels(config, len(sizes))
+    channels, activation = _channels(config, len(sizes)), resolve_activation(config, "conv")
     first = (channels[-1], *sizes[-1])
     parts: list[nn.Module] = [linear(config.latent_dim, prod(first)), nn.Unflatten(1, first)]
     for level in reversed(range(len(sizes))):
         parts += [Residual(channels[level])] if deep else []
-        parts += [norm(channels[level]), nn.SiLU()]
+        parts += bend(activation, channels[level], image=True)
         if level:
-            parts += [Upscale(channels[level], channels[level - 1], sizes[level - 1])]
+            factor, inputs = narrow(channels[level], config.bottleneck_rank, image=True)
+            parts += [*factor, Upscale(inputs, channels[level - 1], sizes[level - 1])]
     last = nn.Conv2d(channels[0], shape[0] * side**2, 3, padding=1)
     last.gain = 0.5  # type: ignore[assignment]  # start from flat grey, not from saturated pixels
-    return nn.Sequential(*parts, last, Unpatches(shape, side))
+    curved = nn.Sequential(*parts, last, Unpatches(shape, side))
+    return AffineSkip(curved, config.latent_dim, shape, gain=0.5) if config.skip else curved

@@ -17,6 +17,7 @@ from ot_latent.config import TrainingConfig
 from ot_latent.latent.accelerator import own_accelerator
 from ot_latent.latent.autoencoder import Autoencoder
 from ot_latent.latent.batches import Batches, check_rows, split_rows
+from ot_latent.latent.homogeneous import make_optimizer
 from ot_latent.latent.neighbours import Neighbourhood, neighbour_losses
 from ot_latent.latent.priors import prior_penalty
 from ot_latent.latent.training_state import (
@@ -109,6 +110,7 @@ def train_autoencoder(
     noise e, plus `code_penalty` |E(x)|^2 / d, plus `neighbour_weight` times `neighbour_losses`, plus
     a `prior_penalty`. Order and draws are functions of (seed, epoch or step), so a training resumed
     from any state ends with the same bits as one that was never interrupted (same threads and processes).
+    With the regulariser "pathprox" a proximal step follows each of AdamW's (see `PathProx`).
     Under `torchrun` every process takes its slice of every batch.
 
     Parameters
@@ -194,8 +196,7 @@ class _Loop:
         near, device = model.config.neighbour_weight > 0, accelerator.device
         model.to(device).train()
         self.neighbourhood = Neighbourhood(x, seed=seed, device=device) if near else None
-        rates: dict[str, Any] = {"lr": config.lr, "weight_decay": config.weight_decay}
-        optimizer = torch.optim.AdamW(model.parameters(), **rates)
+        optimizer = make_optimizer(model, model.config.regulariser == "pathprox", config)
         self.wrapped, self.optimizer = accelerator.prepare(model, optimizer)
         self.progress = Progress()
         self.best: dict[str, Tensor] = {}

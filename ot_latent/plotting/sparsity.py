@@ -69,8 +69,8 @@ def line_fits(
             kinks = np.sort(kinks[(kinks > low) & (kinks < high)])
             grid = np.unique(np.concatenate([np.linspace(low, high, 401), kinks]))
             ax.plot(grid, net(grid[:, None])[:, 0], color=colour, label=name, zorder=2)
-            values = net(kinks[:, None])[:, 0] if len(kinks) else []
-            ax.plot(kinks, values, "o", ms=4.5, mfc="white", color=colour, zorder=3)
+            heights = net(kinks[:, None])[:, 0] if len(kinks) else kinks
+            ax.plot(kinks, heights, "o", ms=4.5, mfc="white", color=colour, zorder=3)
         ax.plot(x, y, "x", ms=6, mew=1.6, color=INK, zorder=4, label="data")
         ax.set(xlabel="x", ylabel="f(x)", title=title, xlim=(low, high))
         ax.legend(loc="best")
