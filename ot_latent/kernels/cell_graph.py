@@ -20,14 +20,14 @@ def disagreeing(offsets, neighbours, areas, scale):
     facet: differences far below it are rounding.
     """
     count, m = len(offsets) - 1, 0
-    wrong = np.zeros(count, np.bool_)
+    wrong, met = np.zeros(count, np.bool_), np.zeros(len(areas), np.bool_)
     owners, lacking = np.empty(len(areas), np.int32), np.empty(len(areas), np.int32)
     for j in range(count):
         for q in range(offsets[j], offsets[j + 1]):
             k = neighbours[q]
-            if k < 0:
+            if k < 0 or met[q]:
                 continue
-            other = _total(offsets, neighbours, areas, k, j)
+            other = _other_side(offsets, neighbours, areas, k, j, met)
             if abs(other - areas[q]) > AGREE * (areas[q] + other + scale):
                 wrong[j] = True
                 wrong[k] = True
@@ -94,12 +94,13 @@ def _lists(begin, end, neighbours, k):
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy")
-def _total(offsets, neighbours, values, j, k):
-    """Return the sum of the values at cell j's facets with k."""
+def _other_side(offsets, neighbours, areas, j, k, met):
+    """Return the area of cell j's facets with k, and mark them as met."""
     total = 0.0
     for q in range(offsets[j], offsets[j + 1]):
         if neighbours[q] == k:
-            total += values[q]
+            total += areas[q]
+            met[q] = True
     return total
 
 

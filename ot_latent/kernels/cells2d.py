@@ -48,12 +48,14 @@ def try_neighbours(a, j, n, at, y, h, indptr, indices, v, gen, ok, seen, ball):
 @nb.njit(cache=True, nogil=True, error_model="numpy")
 def enclose(n, at, v, ball):
     """Set ``ball`` to the mean of the corners and the square of the largest distance from it."""
-    ball[:] = 0.0
+    x, y, square = 0.0, 0.0, 0.0
     for i in range(n):
-        ball[0] += v[at, 0, i] / n
-        ball[1] += v[at, 1, i] / n
+        x += v[at, 0, i]
+        y += v[at, 1, i]
+    x, y = x / n, y / n
     for i in range(n):
-        ball[2] = max(ball[2], (v[at, 0, i] - ball[0]) ** 2 + (v[at, 1, i] - ball[1]) ** 2)
+        square = max(square, (v[at, 0, i] - x) ** 2 + (v[at, 1, i] - y) ** 2)
+    ball[0], ball[1], ball[2] = x, y, square
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy", inline="always")
@@ -65,9 +67,10 @@ def may_cut(k, j, y, h, ball):
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy")
-def carve(j, y, h, domain, indptr, indices, ring, v, gen, ok, seen, grown):
+def carve(j, y, h, domain, indptr, indices, ring, v, gen, ok, seen, grown, ball):
     """Return size and buffer of the cell of ``j``; the size is FULL if the buffers are too small."""
-    n, at, ball = len(domain), 0, np.array([0.0, 0.0, np.inf])
+    n, at = len(domain), 0
+    ball[0], ball[1], ball[2] = 0.0, 0.0, np.inf
     for i in range(n):
         v[0, 0, i], v[0, 1, i], gen[0, i], ok[0, i] = domain[i, 0], domain[i, 1], -1 - i, False
     seen[j] = j + 1
@@ -125,10 +128,10 @@ def carve_rows(rows, y, h, domain, grid, indptr, indices, ring, tree, certify):
     lengths, measures = np.empty(room), np.empty(room)
     v, gen, ok = buffers(room)
     seen, grown = np.zeros(len(y), np.int32), np.zeros(len(y), np.int32)
-    stack, fill, r = np.empty(64, np.int64), 0, 0
+    stack, ball, fill, r = np.empty(64, np.int64), np.empty(3), 0, 0
     while r < count:
         j = rows[r]
-        n, at = carve(j, y, h, domain, indptr, indices, ring, v, gen, ok, seen, grown)
+        n, at = carve(j, y, h, domain, indptr, indices, ring, v, gen, ok, seen, grown, ball)
         if certify and n != FULL:
             n, at = certify_cell(j, n, at, y, h, tree, v, gen, ok, seen, stack)
         if n == FULL:

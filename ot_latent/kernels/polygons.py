@@ -49,16 +49,16 @@ def polygon_moments(n, at, v, lengths, begin, centroid):
         bx, by = v[at, 0, k] - x0, v[at, 1, k] - y0
         lengths[begin + i] = np.sqrt((bx - ax) ** 2 + (by - ay) ** 2)
         twice = ax * by - ay * bx
-        area += twice / 2
-        sx += twice * (ax + bx) / 6
-        sy += twice * (ay + by) / 6
-        sq += twice * (ax * ax + ay * ay + ax * bx + ay * by + bx * bx + by * by) / 12
+        area += twice
+        sx += twice * (ax + bx)
+        sy += twice * (ay + by)
+        sq += twice * (ax * ax + ay * ay + ax * bx + ay * by + bx * bx + by * by)
     if area <= 0.0:
         centroid[:] = np.nan
         return 0.0, 0.0
-    sx, sy = sx / area, sy / area
+    sx, sy, area = sx / (3 * area), sy / (3 * area), area / 2
     centroid[0], centroid[1] = x0 + sx, y0 + sy
-    return area, max(0.0, sq - area * (sx * sx + sy * sy))
+    return area, max(0.0, sq / 12 - area * (sx * sx + sy * sy))
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy")

@@ -29,6 +29,24 @@ REPAIRS = 4  # rounds of repair, the last of which looks every corner up in a tr
 SHAKES = (0.0, 2.0**-48, 2.0**-44, 2.0**-40)
 ROWS_PER_THREAD = 2_000  # fewer cells than this are not worth a second thread
 CURVE_BITS = 20  # cells per axis of the space-filling curve: 2^20
+# Shifts and masks that put one free bit (in space, two) between any two bits of a number.
+CURVE_SPREAD = {
+    1: (),
+    2: (
+        (16, 0x0000FFFF0000FFFF),
+        (8, 0x00FF00FF00FF00FF),
+        (4, 0x0F0F0F0F0F0F0F0F),
+        (2, 0x3333333333333333),
+        (1, 0x5555555555555555),
+    ),
+    3: (
+        (32, 0x001F00000000FFFF),
+        (16, 0x001F0000FF0000FF),
+        (8, 0x100F00F00F00F00F),
+        (4, 0x10C30C30C30C30C3),
+        (2, 0x1249249249249249),
+    ),
+}
 
 
 class Carver:
@@ -317,12 +335,11 @@ def curve_order(points: np.ndarray) -> np.ndarray:
     """
     low, spread = points.min(axis=0), np.ptp(points, axis=0).max()
     cells = ((points - low) / (spread or 1.0) * (2**CURVE_BITS - 1)).astype(np.uint64)
-    key = np.zeros(len(points), dtype=np.uint64)
-    d = points.shape[1]
-    for bit in range(CURVE_BITS):
-        for axis in range(d):
-            one = (cells[:, axis] >> np.uint64(bit)) & np.uint64(1)
-            key |= one << np.uint64(bit * d + axis)
+    for count, mask in CURVE_SPREAD[points.shape[1]]:
+        cells = (cells | cells << np.uint64(count)) & np.uint64(mask)
+    key = cells[:, 0].copy()
+    for axis in range(1, points.shape[1]):
+        key |= cells[:, axis] << np.uint64(axis)
     return np.argsort(key, kind="stable")
 
 

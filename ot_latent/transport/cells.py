@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from scipy.sparse import csr_array
+from ot_latent.transport.laplacian import Sparse
 
 Graph = tuple[np.ndarray, np.ndarray]  # indptr, indices
 
@@ -111,7 +110,7 @@ class Cells:
         """Return the adjacency as (indptr, indices), sides of the domain as negative entries."""
         return self.offsets, self.neighbours
 
-    def laplacian(self, points: np.ndarray) -> csr_array:
+    def laplacian(self, points: np.ndarray) -> Sparse:
         """Return the derivative of the masses by the heights.
 
         Parameters
@@ -121,13 +120,11 @@ class Cells:
 
         Returns
         -------
-        csr_array of shape (N, N)
-            Symmetric; a facet that rounding has split has two entries.
+        tuple of ndarray
+            indptr, indices and data of a symmetric matrix in CSR form; a facet that rounding has
+            split has two entries.
         """
-        from scipy.sparse import csr_array
-
         from ot_latent.kernels.cell_graph import facet_weights
 
         measures, unit = self.facets[:, 1], self.frame.radius * self.total
-        indptr, indices, data = facet_weights(self.offsets, self.neighbours, measures, unit, points)
-        return csr_array((data, indices, indptr), shape=(len(points), len(points)))
+        return facet_weights(self.offsets, self.neighbours, measures, unit, points)

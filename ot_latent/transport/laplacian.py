@@ -9,6 +9,7 @@ import numpy as np
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
+Sparse = tuple[np.ndarray, np.ndarray, np.ndarray]  # indptr, indices, data
 METHODS = ("auto", "direct", "multigrid", "cg")
 CG_BELOW = {2: 15_000, 3: 100_000}  # sites from which on multigrid takes less time
 MOST_ITERATIONS = 2_000
@@ -39,14 +40,14 @@ def laplacian(count: int, first: np.ndarray, second: np.ndarray, weights: np.nda
 
 
 def solve_laplacian(
-    matrix: csr_array, rhs: np.ndarray, *, dim: int, method: str = "auto", rtol: float = 1e-10
+    matrix: Sparse, rhs: np.ndarray, *, dim: int, method: str = "auto", rtol: float = 1e-10
 ) -> np.ndarray:
     """Solve ``matrix @ x = rhs`` for x of mean zero, for a right-hand side of mean zero.
 
     Parameters
     ----------
-    matrix : csr_array of shape (N, N)
-        Laplacian of a connected graph.
+    matrix : tuple of ndarray
+        indptr, indices and data of the Laplacian of a connected graph with N vertices.
     rhs : ndarray of shape (N,)
         Right-hand side.
     dim : int
@@ -70,14 +71,16 @@ def solve_laplacian(
     return found - found.mean()
 
 
-def _direct(matrix: csr_array, rhs: np.ndarray, rtol: float) -> np.ndarray:
+def _direct(matrix: Sparse, rhs: np.ndarray, rtol: float) -> np.ndarray:
     """Factorise the Laplacian with one vertex grounded."""
+    from scipy.sparse import csr_array
     from scipy.sparse.linalg import splu
 
-    matrix.sum_duplicates()
-    grounded = matrix[1:, 1:].tocsc()
+    indptr, indices, data = matrix
+    whole = csr_array((data, indices, indptr), shape=(len(rhs), len(rhs)))
+    whole.sum_duplicates()
     factor = splu(
-        grounded,
+        whole[1:, 1:].tocsc(),
         permc_spec="MMD_AT_PLUS_A",
         diag_pivot_thresh=0.0,
         options={"SymmetricMode": True},
@@ -85,16 +88,15 @@ def _direct(matrix: csr_array, rhs: np.ndarray, rtol: float) -> np.ndarray:
     return np.concatenate([[0.0], factor.solve(rhs[1:])])
 
 
-def _multigrid(matrix: csr_array, rhs: np.ndarray, rtol: float) -> np.ndarray:
+def _multigrid(matrix: Sparse, rhs: np.ndarray, rtol: float) -> np.ndarray:
     """Conjugate gradients with aggregation multigrid."""
     from ot_latent.kernels.graph_multigrid import solve
 
-    return solve(matrix.indptr, matrix.indices, matrix.data, rhs, rtol, MOST_ITERATIONS)[0]
+    return solve(*matrix, rhs, rtol, MOST_ITERATIONS)[0]
 
 
-def _cg(matrix: csr_array, rhs: np.ndarray, rtol: float) -> np.ndarray:
+def _cg(matrix: Sparse, rhs: np.ndarray, rtol: float) -> np.ndarray:
     """Conjugate gradients with a modified incomplete factorisation."""
     from ot_latent.kernels.graph_cg import conjugate_gradients
 
-    arrays = matrix.indptr, matrix.indices, matrix.data
-    return conjugate_gradients(*arrays, rhs, rtol, MOST_ITERATIONS)[0]
+    return conjugate_gradients(*matrix, rhs, rtol, MOST_ITERATIONS)[0]

@@ -27,9 +27,9 @@ SMALLEST_STEP = 2.0**-40  # the first step of clusters a millionth as wide as th
 BOLD_STEP = 2.0**-4  # a step towards clipped masses that must be shorter is not taken
 LARGEST_CHANGE = 4.0  # factor by which a bold step wants to change any cell, at most
 LEAST_CHANGE = 1.02  # below this, bold steps are given up
-BISECTIONS = 50  # of the factor that makes clipped masses sum to one
+BISECTIONS = 24  # of the factor that makes clipped masses sum to one
 LEAST_LEFT = 0.1  # of the smallest mass, that a bold step must leave every cell
-NEAR = 0.5  # largest relative error from which a step hardly changes who touches whom
+NEAR = 1.0  # largest relative error from which a step hardly changes who touches whom
 LAST = 0.05  # of the tolerance, that the last linear solve may leave
 ROUGH = 0.3  # relative error up to which softened densities are solved
 EVEN = 0.1  # of the smallest mass, that a solve may be wrong by in the mean cell
@@ -380,7 +380,7 @@ def _nearer(masses: np.ndarray, nu: np.ndarray, change: float) -> np.ndarray:
     low, high = -math.log(change * float(ratio.max())), math.log(change / float(ratio.min()))
     for _ in range(BISECTIONS):
         middle = (low + high) / 2
-        goal = masses * np.clip(math.exp(middle) * ratio, 1 / change, change)
+        goal = masses * np.minimum(np.maximum(math.exp(middle) * ratio, 1 / change), change)
         low, high = (middle, high) if goal.sum() < 1 else (low, middle)
     return goal / goal.sum()
 

@@ -68,6 +68,26 @@ class BrenierPotential:
         object.__setattr__(self, "points", points)
         object.__setattr__(self, "heights", heights)
 
+    def with_heights(self, heights: Tensor) -> BrenierPotential:
+        """Return the potential of the same targets with other heights, unchecked.
+
+        Solvers move the heights many times; their targets are finite since they began.
+
+        Parameters
+        ----------
+        heights : Tensor of shape (N,)
+            Heights.
+
+        Returns
+        -------
+        BrenierPotential
+            The potential; it shares the points.
+        """
+        moved = object.__new__(BrenierPotential)
+        object.__setattr__(moved, "points", self.points)
+        object.__setattr__(moved, "heights", heights.to(self.points))
+        return moved
+
     @classmethod
     def from_power_weights(cls, points: Any, power_weights: Any) -> BrenierPotential:
         """Build the potential whose cells are the power cells of given power weights.

@@ -128,7 +128,7 @@ class PowerDiagram:
             The diagram; its heights have mean zero.
         """
         given = self._given(heights)
-        potential = BrenierPotential(self.potential.points, given - given.mean())
+        potential = self.potential.with_heights(given - given.mean())
         return PowerDiagram._of(self.source, potential, self._carver, cells)
 
     def _set(
