@@ -12,6 +12,8 @@ import numpy as np
 if TYPE_CHECKING:
     import torch
 
+FINITE_NUMBERS = 2**22  # looked at in one go, so that no mask of all numbers is made
+
 
 class DataError(ValueError):
     """The data cannot be used as they are; the message says why and what to try."""
@@ -182,6 +184,8 @@ def as_float_tensor(value: Any, name: str, *, ndim: int | None = None) -> torch.
         raise DataError(
             f"{name} must have {ndim} axes, got shape {tuple(tensor.shape)}; reshape it to {ndim} axes."
         )
-    if not bool(torch.isfinite(tensor).all()):
+    step = max(1, FINITE_NUMBERS * len(tensor) // max(1, tensor.numel())) if tensor.ndim else 1
+    parts = tensor.split(step) if tensor.ndim else [tensor]
+    if not all(bool(torch.isfinite(part).all()) for part in parts):
         check_finite(tensor.cpu().numpy(), name)
     return tensor

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import torch
 from torch import Tensor
 
@@ -9,7 +11,7 @@ from ot_latent._random import Stream
 from ot_latent.transport.crossing import Crossing, Met
 from ot_latent.transport.survey import CellSurvey, fixed_point, square_unit
 
-MOST_DRAWS = 2**20  # met at a time
+MOST_DRAWS, MOST_NUMBERS = 2**20, 2**20  # draws met at a time, and coordinates of their rows
 
 
 def survey_blocks(
@@ -21,6 +23,7 @@ def survey_blocks(
     seed: int,
     start: int = 0,
     stream: Stream = Stream.EVALUATION,
+    centroids: bool = True,
 ) -> CellSurvey:
     """Draw blocks of crossed draws and sum up what falls into each cell.
 
@@ -38,6 +41,8 @@ def survey_blocks(
         First row of the stream.
     stream : Stream, default=Stream.EVALUATION
         Which stream.
+    centroids : bool, default=True
+        Whether to sum up coordinates, which takes 8 N d bytes.
 
     Returns
     -------
@@ -45,47 +50,49 @@ def survey_blocks(
         Integer sums; the same for any number of processes and threads.
     """
     heights = heights.double()
-    step = max(1, MOST_DRAWS // rows**2)
-    parts: list[CellSurvey] = []
-    for low in range(0, blocks, step):
+    step = max(1, min(MOST_DRAWS // rows**2, MOST_NUMBERS // (rows * crossing.source.dim)))
+
+    def part(low: int) -> CellSurvey:
         count = min(step, blocks - low)
         z = crossing.rows(seed, stream, start + low * rows, count * rows, rows)
-        parts.append(_summed(crossing, z, crossing.meet(z, rows, heights), heights))
-    survey = parts[0]
-    for part in parts[1:]:
-        survey = survey.merged(part)
-    return survey
+        met = crossing.meet(z, rows, heights)
+        sums = _coordinate_sums(crossing, z, met) if centroids else None
+        return _summed(crossing, z, met, heights, sums)
+
+    return functools.reduce(CellSurvey.merged, map(part, range(0, blocks, step)))
 
 
-def _summed(crossing: Crossing, z: Tensor, met: Met, heights: Tensor) -> CellSurvey:
-    """Sum up one batch of blocks."""
-    from ot_latent.kernels.tally import tally_blocks, tally_halves
+def _coordinate_sums(crossing: Crossing, z: Tensor, met: Met) -> Tensor:
+    """Return the sums of the coordinates of the draws of each cell, in fixed point."""
+    from ot_latent.kernels.tally import tally_halves
 
-    n, d = crossing.target.points.shape
-    split, blocks = crossing.form.split, len(met.cells)
-    counts, squares = torch.zeros(2, n, dtype=torch.int64)
-    sums = torch.zeros(n, d, dtype=torch.int64)
-    cells = met.cells.cpu()
-    fixed = fixed_point(z).view(blocks, -1, d)
+    points, split = crossing.target.points, crossing.form.split
+    sums = torch.zeros(points.shape, dtype=torch.int64)
+    fixed = fixed_point(z).view(len(met.cells), -1, points.shape[1])
     u, v = fixed[:, :, :split].contiguous(), fixed[:, :, split:].contiguous()
-    tally_blocks(cells.numpy(), counts.numpy(), squares.numpy())
-    tally_halves(cells.numpy(), u.numpy(), v.numpy(), sums.numpy())
-    points = crossing.target.points
-    unit = square_unit(points, crossing.source)
-    square, product = _moments(crossing, z.view(blocks, -1, d).double())
-    norms = points.double().square().sum(dim=1) + 2 * heights.to(points.device)
-    cost = square + norms[met.cells].cpu() - 2 * (product + met.scores.cpu())
+    tally_halves(met.cells.cpu().numpy(), u.numpy(), v.numpy(), sums.numpy())
+    return sums.to(points.device)
+
+
+def _summed(
+    crossing: Crossing, z: Tensor, met: Met, heights: Tensor, sums: Tensor | None
+) -> CellSurvey:
+    """Sum up one batch of blocks."""
+    device, norms = crossing.target.points.device, crossing.chunks.norms
+    blocks = met.counted(len(norms))
+    unit = square_unit(float(norms.max()), crossing.source)
+    square, product = _moments(crossing, z.view(len(met.cells), -1, z.shape[1]).double())
+    own = (norms + 2 * heights.cpu())[met.cells.cpu()]
+    cost = square + own - 2 * (product + met.scores.cpu())
     means = cost.mean(dim=1) / unit
-    total = int(fixed_point(square / unit).sum())
-    costs = int(fixed_point(means).sum()), int(fixed_point(means.square()).sum())
     return CellSurvey(
-        counts=counts.to(points.device),
-        sums=sums.to(points.device),
-        square_sum=total,
-        cost_sums=costs,
+        counts=blocks.counts.to(device),
+        sums=sums,
+        square_sum=int(fixed_point(square / unit).sum()),
+        cost_sums=(int(fixed_point(means).sum()), int(fixed_point(means.square()).sum())),
         unit=unit,
         form=crossing.form,
-        squares=squares.to(points.device),
+        squares=blocks.squares.to(device),
         cells=met.cells.int(),
     )
 

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from ot_latent._random import BLOCK_ROWS, Stream
 from ot_latent.kernels.crossed_eager import cross_eager
+from ot_latent.transport.chi_square import BlockCounts
 from ot_latent.transport.measures import DiscreteMeasure
 from ot_latent.transport.processes import (
     add_over_processes,
@@ -44,10 +45,25 @@ class Met(NamedTuple):
     gaps: Tensor
     """Best minus second-best score, float32."""
 
-    @property
-    def draws(self) -> int:
-        """Number of draws."""
-        return self.cells.numel()
+    def counted(self, targets: int) -> BlockCounts:
+        """Count the draws of each cell, block by block.
+
+        Parameters
+        ----------
+        targets : int
+            Number N of cells.
+
+        Returns
+        -------
+        BlockCounts
+            On the CPU.
+        """
+        from ot_latent.kernels.tally import tally_blocks
+
+        counts, squares = torch.zeros(2, targets, dtype=torch.int64)
+        cells = self.cells.cpu()
+        tally_blocks(cells.numpy(), counts.numpy(), squares.numpy())
+        return BlockCounts(counts, squares, cells)
 
 
 @dataclass(frozen=True, eq=False)

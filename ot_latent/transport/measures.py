@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ot_latent._validation import DataError, as_float_tensor
 
-CHUNK_NUMBERS = 2**24  # of points that are brought to float64 at a time
+CHUNK_NUMBERS = 2**20  # of points that are brought to float64 at a time
 WEIGHT_SUM_TOLERANCE = 1e-6  # a looser sum is a mistake of the caller's, not rounding
 
 
@@ -140,7 +140,7 @@ class DiscreteMeasure:
         Tensor of shape (d,), float64, on the CPU
             Sum of the masses times the points.
         """
-        return torch.stack([w @ y for w, y in self._chunks()]).sum(dim=0)
+        return torch.stack([w @ y for w, y in self.chunks()]).sum(dim=0)
 
     def variances(self) -> Tensor:
         """Return the variance of every coordinate.
@@ -151,7 +151,7 @@ class DiscreteMeasure:
             Diagonal of the covariance.
         """
         mean = self.mean()
-        return torch.stack([w @ (y - mean).square() for w, y in self._chunks()]).sum(dim=0)
+        return torch.stack([w @ y.sub_(mean).square_() for w, y in self.chunks()]).sum(dim=0)
 
     def covariance(self) -> Tensor:
         """Return the covariance of the measure.
@@ -162,17 +162,27 @@ class DiscreteMeasure:
             Sum of the masses times the outer products of the centred points.
         """
         mean, total = self.mean(), torch.zeros(self.dim, self.dim, dtype=torch.float64)
-        for weights, points in self._chunks():
-            centred = points - mean
-            total += (centred.T * weights) @ centred
+        for weights, points in self.chunks():
+            scaled = points.sub_(mean).mul_(weights.sqrt()[:, None])
+            total += scaled.T @ scaled
         return total
 
-    def _chunks(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """Return masses and points in float64 on the CPU, a few rows at a time."""
-        step = max(1, CHUNK_NUMBERS // self.dim)
+    def chunks(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """Return masses and points a few rows at a time, so that no copy of all points is made.
+
+        Yields
+        ------
+        weights : Tensor of shape (m,), float64, on the CPU
+            Masses.
+        points : Tensor of shape (m, d), float64, on the CPU
+            A copy of the points, which the caller may overwrite and the next one overwrites.
+        """
+        step = min(len(self), max(1, CHUNK_NUMBERS // self.dim))
+        room = torch.empty(step, self.dim, dtype=torch.float64)
         for start in range(0, len(self), step):
-            rows = slice(start, start + step)
-            yield self.weights[rows].cpu(), self.points[rows].detach().cpu().double()
+            points = self.points[start : start + step].detach()
+            weights = self.weights[start : start + step].cpu()
+            yield weights, room[: len(points)].copy_(points)
 
     def __len__(self) -> int:
         """Return the number N of distinct points."""
@@ -208,11 +218,25 @@ def _check_weights(value: Any, n: int) -> Tensor:
     return weights
 
 
+def _groups_of_equals(points: Tensor) -> Tensor:
+    """Return the group of equal rows of each; only those are compared that tie in one coordinate."""
+    widest = points[:, int(points.var(dim=0, correction=0).argmax())]
+    values, order = widest.sort()
+    ties = torch.zeros(len(points) + 1, dtype=torch.bool, device=points.device)
+    ties[1:-1] = values[1:] == values[:-1]
+    tied = order[ties[1:] | ties[:-1]]
+    group = torch.arange(len(points), device=points.device)
+    if len(tied):
+        # +0.0 turns -0.0 into 0.0: equal as numbers, so equal as points
+        _, same = torch.unique(points[tied] + 0.0, dim=0, return_inverse=True)
+        group[tied] = len(points) + same
+        _, group = torch.unique(group, return_inverse=True)
+    return group
+
+
 def _merge_equal(points: Tensor, weights: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Merge equal rows, keeping the order of first appearance."""
-    n = len(points)
-    # +0.0 turns -0.0 into 0.0: equal as numbers, so equal as points
-    _, group = torch.unique(points + 0.0, dim=0, return_inverse=True)
+    n, group = len(points), _groups_of_equals(points)
     count = int(group.max()) + 1
     if count == n:
         return points, weights, torch.arange(n, device=points.device)

@@ -44,13 +44,29 @@ def best_rows(inflation: float, rows: int, dim: int, targets: int) -> int:
     >>> best_rows(1.3, 16, 64, 60_000), best_rows(3.0, 8, 4, 60_000)
     (16, 1)
     """
-    excess = {a: max(inflation - 1, 0.0) * ((a - 1) / (rows - 1)) ** GROWTH for a in ROWS}
-    cost = {
-        a: (1 + excess[a]) * (1 + PRODUCT_COST * dim / a) * (1 + 4 * a * a / targets) for a in ROWS
-    }
+    expected = {a: expected_inflation(inflation, rows, a) for a in ROWS}
+    cost = {a: expected[a] * (1 + PRODUCT_COST * dim / a) * (1 + 4 * a * a / targets) for a in ROWS}
     most = MOST_INFLATION if dim <= MOST_MODEST else 2 * MOST_INFLATION
-    allowed = [a for a in ROWS if 1 + excess[a] <= most]
+    allowed = [a for a in ROWS if expected[a] <= most]
     return min(allowed, key=cost.__getitem__) if allowed else 1
+
+
+def expected_inflation(inflation: float, rows: int, others: int) -> float:
+    """Predict the factor v of blocks of other rows from that of blocks of some.
+
+    Parameters
+    ----------
+    inflation : float
+        Factor v measured with blocks of some rows.
+    rows, others : int
+        Those rows, and the other ones; one stands for independent draws, of v = 1.
+
+    Returns
+    -------
+    float
+        Factor v; v - 1 grows like a power of the rows minus one.
+    """
+    return 1 + max(inflation - 1, 0.0) * ((others - 1) / max(rows - 1, 1)) ** GROWTH
 
 
 class Samplers:
@@ -68,6 +84,8 @@ class Samplers:
         Bytes for the kernel of independent draws, or for the packed targets of crossed ones.
     sharded : bool, default=False
         Whether each process meets a part of the targets, see `Crossing`.
+    centroids : bool, default=True
+        Whether surveys by crossed draws sum up coordinates.
 
     Raises
     ------
@@ -83,10 +101,11 @@ class Samplers:
         kind: str,
         memory_budget: int | str | None,
         sharded: bool = False,
+        centroids: bool = True,
     ) -> None:
         """Cut the source in halves where it is a product."""
         self.source, self.target, self.seed = source, target, seed
-        self.kind, self.memory_budget = kind, memory_budget
+        self.kind, self.memory_budget, self.centroids = kind, memory_budget, centroids
         self._crossing: Crossing | None = None
         form = None
         if kind == "crossed" or (kind == "auto" and len(target) > 1 and not _far_off(target)):
@@ -123,7 +142,8 @@ class Samplers:
             The sampler.
         """
         if rows > 1 and self._crossing:
-            return CrossedSampler(self.source, self.target, self.seed, rows, self._crossing)
+            given = self.source, self.target, self.seed
+            return CrossedSampler(*given, rows, self._crossing, self.centroids)
         return IndependentSampler(
             self.source, self.target, self.seed, memory_budget=self.memory_budget
         )
@@ -152,7 +172,5 @@ def _far_off(target: DiscreteMeasure) -> bool:
 
     Crossed scores are centred and would not see what every other use of the potential suffers from.
     """
-    spread = float(target.covariance().trace()) ** 0.5
-    return (
-        FAR_OFF * spread < float(target.points.abs().max()) * torch.finfo(target.points.dtype).eps
-    )
+    spread, eps = float(target.variances().sum()) ** 0.5, torch.finfo(target.points.dtype).eps
+    return FAR_OFF * spread < float(target.mean().abs().max()) * eps

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import functools
 import math
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -13,7 +14,7 @@ from torch import Tensor
 from ot_latent._random import BLOCK_ROWS, Stream
 from ot_latent.kernels.dispatch import best_scores
 from ot_latent.transport.block_survey import survey_blocks
-from ot_latent.transport.chi_square import BlockCounts, chi_square
+from ot_latent.transport.chi_square import chi_square
 from ot_latent.transport.crossing import Crossing, Met
 from ot_latent.transport.measures import DiscreteMeasure
 from ot_latent.transport.potential import BrenierPotential
@@ -64,6 +65,12 @@ class Sampler(abc.ABC):
     target: DiscreteMeasure
     seed: int
     rows: int
+
+    @functools.cached_property
+    def rounding(self) -> float:
+        """Largest rounding error of a coordinate of a target, in the targets' dtype."""
+        low, high = (float(end) for end in self.target.points.aminmax())
+        return torch.finfo(self.target.points.dtype).eps * max(-low, high)
 
     def whole(self, draws: float) -> int:
         """Return the smallest number of draws in whole blocks that is not below a number.
@@ -214,21 +221,23 @@ class CrossedSampler(Sampler):
         Rows A of a block of A^2 draws.
     crossing : Crossing
         Source and targets, prepared.
+    centroids : bool, default=True
+        Whether surveys sum up coordinates.
     """
 
     crossing: Crossing
+    centroids: bool = True
 
     def look(self, heights: Tensor, draws: int) -> Look:
         """Look at blocks of draws."""
         met = self._meet(heights, 0, draws)
-        blocks = self._counted(met)
-        v = blocks.inflation(self.target.weights.cpu())
+        v = met.counted(len(self.target)).inflation(self.target.weights.cpu())
         return Look(float(met.scores.mean()), met.gaps.double().flatten(), v)
 
     def tally(self, heights: Tensor, row: int, draws: int, width: float) -> Tally:
         """Count blocks of draws."""
         met = self._meet(heights, row, draws)
-        blocks, weights = self._counted(met), self.target.weights
+        blocks, weights = met.counted(len(self.target)), self.target.weights
         near = torch.bincount(met.cells[met.gaps < width], minlength=len(self.target))
         return Tally(
             counts=blocks.counts.to(weights.device),
@@ -240,19 +249,17 @@ class CrossedSampler(Sampler):
 
     def survey(self, heights: Tensor, row: int, draws: int) -> CellSurvey:
         """Survey by blocks of draws."""
-        blocks = draws // self.rows**2
-        return survey_blocks(self.crossing, heights, blocks, self.rows, seed=self.seed, start=row)
+        return survey_blocks(
+            self.crossing,
+            heights,
+            draws // self.rows**2,
+            self.rows,
+            seed=self.seed,
+            start=row,
+            centroids=self.centroids,
+        )
 
     def _meet(self, heights: Tensor, row: int, draws: int) -> Met:
         """Return the cells of draws of the fitting stream."""
         z = self.crossing.rows(self.seed, Stream.FIT, row, draws // self.rows, self.rows)
         return self.crossing.meet(z, self.rows, heights)
-
-    def _counted(self, met: Met) -> BlockCounts:
-        """Count the draws of blocks."""
-        from ot_latent.kernels.tally import tally_blocks
-
-        counts, squares = torch.zeros(2, len(self.target), dtype=torch.int64)
-        cells = met.cells.cpu()
-        tally_blocks(cells.numpy(), counts.numpy(), squares.numpy())
-        return BlockCounts(counts, squares, cells)

@@ -11,10 +11,11 @@ import torch
 from torch import Tensor
 
 from ot_latent._validation import as_float_tensor, check_positive
+from ot_latent.transport.diagonal_step import GAP_SHARE, newton_step
 from ot_latent.transport.measures import DiscreteMeasure
 from ot_latent.transport.refit import known_targets
-from ot_latent.transport.samplers import TRIAL_BLOCKS, Samplers
-from ot_latent.transport.sampling import Look, Sampler, Tally
+from ot_latent.transport.samplers import TRIAL_BLOCKS, Samplers, expected_inflation
+from ot_latent.transport.sampling import Sampler
 from ot_latent.transport.solution import SemiDiscreteSolution, Status, conclude
 from ot_latent.transport.sources import Source
 from ot_latent.transport.stochastic_state import StochasticNewtonState
@@ -22,15 +23,7 @@ from ot_latent.transport.verdict import judge, measured_solution
 from ot_latent.transport.warm_start import gaussian_heights, voronoi_heights
 
 SAMPLING = ("auto", "crossed", "independent")
-STEP_EXPONENT = 0.4  # a_t = t^-0.4; with 0.6 slow modes of 60,000 real codes lag (efficiency 1.6)
-AVERAGE_EXPONENT = 0.5  # weight (t + 1)^0.5 of the heights of step t in the average
-CLIP = 12.0  # largest relative error that moves a height; trust region of far starts
-LEAST_COUNT = 0.25  # draws expected of a cell per batch; under it its mass does not scale its step
 LEAST_BATCH, FEW_DRAWS = 256, 2048  # of a step; with few targets a step costs more than its draws
-FORGET = 0.02  # per step, of the close draws behind a cell's own scale
-LEAST_SCALE = 0.7  # of a cell, relative to the common one: an empty cell has no close draws
-PRIOR = 5.0  # close draws that the common scale counts for
-GAP_SHARE = 0.1  # share of draws whose gap to the second-best score reads off the Hessian
 PLANNED_EFFICIENCY = 1.2  # of the first verdict; a better solve converges at its first one
 
 Callback = Callable[[StochasticNewtonState], bool | None]
@@ -63,8 +56,8 @@ class StochasticNewton:
 
     Averaged stochastic gradients [1]_ and their Gauss-Newton form [2]_ are known; reading the
     Hessian's scale off the score gaps (no matrix, no step size), crossing the halves of draws, and
-    stopping at the statistical limit with an unbiased error are what is added here. In two and three dimensions the Hessian
-    is far from diagonal and many more samples are needed.
+    stopping at the statistical limit with an unbiased error are what is added here. In two and
+    three dimensions the Hessian is far from diagonal and many more samples are needed.
 
     Parameters
     ----------
@@ -89,6 +82,9 @@ class StochasticNewton:
     sharded : bool, default=False
         Under `torch.distributed`, let each process meet a part of the targets with all crossed
         draws, where one cannot hold them all; by default each meets all with a part of the draws.
+    centroids : bool, default=True
+        Whether the solution tells the centroids of the cells, which takes 8 N d bytes; without
+        them a memory map of targets is never held whole (crossed draws).
 
     References
     ----------
@@ -114,6 +110,7 @@ class StochasticNewton:
     memory_budget: int | str | None = None
     sampling: str = "auto"
     sharded: bool = False
+    centroids: bool = True
 
     def __post_init__(self) -> None:
         """Check the numbers."""
@@ -150,22 +147,20 @@ class StochasticNewton:
         StochasticNewtonState
             Hand it to `step` or `solve`.
         """
-        samplers = self._samplers(source, target)
-        state = self._begin(samplers, self._starts(source, target, initial_heights))
-        return replace(state, warm=initial_heights is not None)
+        return self._opened(self._samplers(source, target), initial_heights)
+
+    def _opened(self, samplers: Samplers, given: Any) -> StochasticNewtonState:
+        """Begin with given heights, or with the better of two guesses."""
+        starts = self._starts(samplers.source, samplers.target, given)
+        return replace(self._begin(samplers, starts), warm=given is not None)
 
     def _begin(self, samplers: Samplers, starts: list[Tensor]) -> StochasticNewtonState:
         """Choose the start of lower energy, the scale of gaps and the size of blocks."""
         sampler, target = samplers.trial(), samplers.target
         wanted = max(self._batch(len(target), 0), TRIAL_BLOCKS * sampler.rows**2)
         draws = sampler.whole(min(wanted, self._budget(len(target), 1.0) // 4))
-        best: tuple[float, Tensor, Look] | None = None
-        for heights in starts:
-            look = sampler.look(heights, draws)
-            energy = look.score - float(target.weights @ heights)
-            if best is None or energy < best[0]:
-                best = energy, heights, look
-        _, heights, look = best or (0.0, starts[0], Look(0.0, torch.zeros(1), 1.0))
+        looks = [(heights, sampler.look(heights, draws)) for heights in starts]
+        heights, look = min(looks, key=lambda it: it[1].score - float(target.weights @ it[0]))
         width = float(look.gaps[: 2**20].quantile(GAP_SHARE)) or float(look.gaps.mean()) or 1.0
         heights = heights - heights.mean()
         rows = samplers.chosen_rows(look.inflation)
@@ -178,7 +173,7 @@ class StochasticNewton:
             samples=draws,
             rows=rows,
             row=draws // sampler.rows,
-            inflation=1 + max(look.inflation - 1, 0.0) * (rows - 1) / max(sampler.rows - 1, 1),
+            inflation=expected_inflation(look.inflation, sampler.rows, rows),
             gap_width=width,
             trace=GAP_SHARE / width,
             goal=draws,
@@ -188,6 +183,9 @@ class StochasticNewton:
         self, state: StochasticNewtonState, source: Source, target: DiscreteMeasure
     ) -> StochasticNewtonState:
         """Take one step: one batch of fresh draws, or a verdict where the goal is reached.
+
+        Draws are prepared anew in every call, which `solve` does once; where targets are many,
+        follow a solve by its callback instead.
 
         Parameters
         ----------
@@ -264,8 +262,7 @@ class StochasticNewton:
             state = self._begin(samplers, [known.heights])
             state = replace(state, age=known.age, average_weight=known.weight, warm=True)
         elif state is None:
-            state = self._begin(samplers, self._starts(source, target, initial_heights))
-            state = replace(state, warm=initial_heights is not None)
+            state = self._opened(samplers, initial_heights)
         elif state.status is Status.INTERRUPTED:
             state = replace(state, status=None)
         sampler = samplers.of(state.rows)
@@ -313,7 +310,15 @@ class StochasticNewton:
 
     def _samplers(self, source: Source, target: DiscreteMeasure) -> Samplers:
         """Prepare how draws are made."""
-        return Samplers(source, target, self.seed, self.sampling, self.memory_budget, self.sharded)
+        return Samplers(
+            source,
+            target,
+            self.seed,
+            self.sampling,
+            self.memory_budget,
+            self.sharded,
+            self.centroids,
+        )
 
     def _starts(self, source: Source, target: DiscreteMeasure, given: Any) -> list[Tensor]:
         """Return candidate starting heights."""
@@ -337,49 +342,7 @@ class StochasticNewton:
         tally = sampler.tally(state.heights, state.row, n, state.gap_width)
         if not tally.finite:
             return replace(state, status=Status.NONFINITE)
-        return self._moved(state, target, tally, n)
-
-    def _moved(
-        self, state: StochasticNewtonState, target: DiscreteMeasure, tally: Tally, n: int
-    ) -> StochasticNewtonState:
-        """Move the heights by what n draws said of them."""
-        t = state.step + 1
-        share, trace = int(tally.close.sum()) / (2 * n), state.trace
-        if share:
-            trace += (share / state.gap_width - trace) * max(0.1, 1 / t)
-        keep = 1 - max(FORGET, 1 / t)
-        close = state.close * keep + tally.close
-        expected = state.expected_close * keep + 2 * n * state.gap_width * trace
-        relative = ((close + PRIOR) / (expected * target.weights + PRIOR)).clamp_min(LEAST_SCALE)
-        scale = target.weights.clamp_min(LEAST_COUNT / n)
-        error = ((tally.counts.double() / n - target.weights) / scale).clamp(-CLIP, CLIP)
-        age = state.age + t  # of each height; older ones move less and weigh more
-        heights = state.heights - age**-STEP_EXPONENT / trace * error / relative
-        heights = heights - heights.mean()
-        weight = (age + 1) ** AVERAGE_EXPONENT * n
-        total = state.average_weight + weight
-        return replace(
-            state,
-            step=t,
-            heights=heights,
-            average=state.average + (heights - state.average) * (weight / total),
-            close=close,
-            expected_close=expected,
-            survey=None,  # it spoke of the former average
-            average_weight=total,
-            samples=state.samples + n,
-            row=state.row + n // state.rows,
-            gap_width=self._next_width(state.gap_width, share, target),
-            trace=trace,
-            batch_samples=(*state.batch_samples, float(state.samples + n)),
-            batch_rms=(*state.batch_rms, math.sqrt(max(0.0, tally.square))),
-        )
-
-    def _next_width(self, width: float, share: float, target: DiscreteMeasure) -> float:
-        """Move the width towards the wanted share of gaps, but never under rounding."""
-        factor = min(2.0, max(0.5, math.sqrt(GAP_SHARE / max(share, 1e-3))))
-        rounding = torch.finfo(target.points.dtype).eps * float(target.points.abs().max())
-        return max(width * factor, rounding)
+        return newton_step(state, target.weights, tally, n, least_width=sampler.rounding)
 
     def _check(
         self, source: Source, target: DiscreteMeasure, state: StochasticNewtonState | None

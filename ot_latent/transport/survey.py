@@ -35,8 +35,9 @@ class CellSurvey:
     ----------
     counts : Tensor of shape (N,), int64
         Draws that fell into each cell.
-    sums : Tensor of shape (N, d), int64
-        Sum of their coordinates, times 2^24; of the coordinates of `form` where there is one.
+    sums : Tensor of shape (N, d), int64, or None
+        Sum of their coordinates, times 2^24; of the coordinates of `form` where there is one. None
+        where nobody asked for centroids.
     square_sum : int
         Sum of |x|^2 / unit over all draws, times 2^24.
     cost_sums : tuple of int
@@ -53,7 +54,7 @@ class CellSurvey:
     """
 
     counts: Tensor
-    sums: Tensor
+    sums: Tensor | None
     square_sum: int
     cost_sums: tuple[int, int]
     unit: float
@@ -139,8 +140,8 @@ class CellSurvey:
         low, high = (math.sqrt(max(0.0, end)) for end in ends)
         return math.sqrt(max(0.0, estimate)), (low, high)
 
-    def centroids(self, fallback: Tensor) -> Tensor:
-        """Return the mean of the draws in each cell.
+    def centroids(self, fallback: Tensor) -> Tensor | None:
+        """Return the mean of the draws in each cell; None without sums.
 
         Parameters
         ----------
@@ -152,16 +153,20 @@ class CellSurvey:
         Tensor of shape (N, d)
             Centroids, in the dtype of `fallback`.
         """
-        hit = self.counts > 0
-        return torch.where(hit[:, None], self._means().to(fallback), fallback)
+        means = self._means()
+        if means is None:
+            return None
+        return torch.where((self.counts > 0)[:, None], means.to(fallback), fallback)
 
-    def _means(self) -> Tensor:
+    def _means(self) -> Tensor | None:
         """Return the mean of the draws of each cell; of no meaning where there are none."""
+        if self.sums is None:
+            return None
         means = self.sums.double() / FIXED_POINT / self.counts.clamp_min(1)[:, None]
         return means if self.form is None else self.form.points(means)
 
-    def within_scale(self) -> float:
-        """Return the rms per coordinate of x - centroid inside the cells.
+    def within_scale(self) -> float | None:
+        """Return the rms per coordinate of x - centroid inside the cells; None without sums.
 
         The sum of squares around the sample means is divided by n minus the number of hit cells,
         which makes the square unbiased for cells of equal spread.
@@ -171,13 +176,15 @@ class CellSurvey:
         float
             The scale; zero where every hit cell holds one draw.
         """
-        hit = self.counts > 0
-        between = float((self._means().square().sum(dim=1) * self.counts)[hit].sum())
+        hit, means = self.counts > 0, self._means()
+        if means is None:
+            return None
+        between = float((means.square().sum(dim=1) * self.counts)[hit].sum())
         freedom = self.draws - int(hit.sum())
         if freedom <= 0:
             return 0.0
         inside = max(0.0, self.square_sum / FIXED_POINT * self.unit - between)
-        return math.sqrt(inside / freedom / self.sums.shape[1])
+        return math.sqrt(inside / freedom / means.shape[1])
 
     def cost(self) -> tuple[float, tuple[float, float]]:
         """Return the mean cost |x - T(x)|^2 and its 95 % interval.
@@ -213,7 +220,7 @@ class CellSurvey:
             squares=mine.squares + theirs.squares if mine and theirs else None,
             cells=torch.cat([mine.cells, theirs.cells]) if mine and theirs else None,
             counts=self.counts + other.counts,
-            sums=self.sums + other.sums,
+            sums=None if self.sums is None or other.sums is None else self.sums + other.sums,
             square_sum=self.square_sum + other.square_sum,
             cost_sums=(
                 self.cost_sums[0] + other.cost_sums[0],
@@ -264,7 +271,7 @@ def survey_cells(
     counts = torch.zeros(n, dtype=torch.int64, device=points.device)
     sums = torch.zeros(n, d, dtype=torch.int64, device=points.device)
     totals = torch.zeros(3, dtype=torch.int64, device=points.device)
-    unit = square_unit(points, source)
+    unit = square_unit(float(points.double().square().sum(dim=1).max()), source)
     rank, world = process_rank()
     for low in range(start + rank * CHUNK_ROWS, start + draws, world * CHUNK_ROWS):
         rows = min(CHUNK_ROWS, start + draws - low)
@@ -283,13 +290,13 @@ def survey_cells(
     return CellSurvey(counts, sums, square_sum, (cost_sum, cost_square), unit)
 
 
-def square_unit(points: Tensor, source: Source) -> float:
+def square_unit(largest: float, source: Source) -> float:
     """Return a power of two above typical |x|^2 and |x - y|^2.
 
     Parameters
     ----------
-    points : Tensor of shape (N, d)
-        Targets.
+    largest : float
+        Largest squared norm of a target.
     source : Source
         Source.
 
@@ -299,7 +306,6 @@ def square_unit(points: Tensor, source: Source) -> float:
         The unit of squares in fixed point.
     """
     second = float(source.covariance.trace() + source.mean.square().sum())
-    largest = float(points.double().square().sum(dim=1).max())
     return 2.0 ** math.ceil(math.log2(4 * (second + largest)))
 
 

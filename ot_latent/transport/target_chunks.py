@@ -16,7 +16,7 @@ from ot_latent.transport.product import ProductForm
 if TYPE_CHECKING:
     from ot_latent.kernels.crossed import PackedTargets
 
-HELD_ROWS = 2**16  # of a chunk that is held
+HELD_ROWS, LEAST_ROWS = 2**16, 1024  # of a chunk that is held, and of one that is not
 COPIES = 4  # of a chunk, while it is centred, pulled back and packed
 
 
@@ -35,6 +35,13 @@ class TargetChunks:
     memory_budget : int or str, optional
         Bytes that packed targets may take. Where all of them take more, they are packed anew, a
         chunk at a time, whenever draws meet them.
+
+    Attributes
+    ----------
+    centre : Tensor of shape (d,), float64
+        Mean c of all targets.
+    lift, norms : Tensor of shape (N,), float64
+        Products of y_j - c with the mean of the source, and squared norms of y_j.
     """
 
     target: DiscreteMeasure
@@ -44,15 +51,19 @@ class TargetChunks:
     memory_budget: int | str | None = None
     centre: Tensor = field(init=False)
     lift: Tensor = field(init=False)
+    norms: Tensor = field(init=False)
     _held: list[tuple[int, PackedTargets]] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         """Centre the targets, and pack them where they fit."""
         centre = self.target.mean()
         object.__setattr__(self, "centre", centre)
-        offset = self.form.offset
-        lifts = [(rows.double() - centre) @ offset for _, rows in self._rows(0, len(self.target))]
+        lifts, norms = [], []
+        for _, points in self.target.chunks():
+            lifts.append(points @ self.form.offset - centre @ self.form.offset)
+            norms.append(points.square_().sum(dim=1))
         object.__setattr__(self, "lift", torch.cat(lifts))
+        object.__setattr__(self, "norms", torch.cat(norms))
         object.__setattr__(self, "_held", list(self._packed()) if self.fits else [])
 
     @property
@@ -69,17 +80,12 @@ class TargetChunks:
         """Pack chunk after chunk."""
         from ot_latent.kernels.crossed import pack_targets
 
-        offset = self.form.offset.dtype
-        for start, rows in self._rows(self.first, self.last):
-            pulled = self.form.pulled(rows.to(offset) - self.centre).float()
-            yield start, pack_targets(pulled.numpy(), self.form.split)
-
-    def _rows(self, first: int, last: int) -> Iterator[tuple[int, Tensor]]:
-        """Return slices of the points that stay in the budget."""
         step = HELD_ROWS
         if not self.fits:
             budget = parse_bytes(self.memory_budget or 0)
-            step = max(1024, min(step, budget // (8 * COPIES * self.target.dim)))
+            step = max(LEAST_ROWS, min(step, budget // (8 * COPIES * self.target.dim)))
         points = self.target.points.detach()
-        for start in range(first, last, step):
-            yield start, points[start : min(start + step, last)].cpu()
+        for start in range(self.first, self.last, step):
+            rows = points[start : min(start + step, self.last)].cpu()
+            pulled = self.form.pulled(rows.to(torch.float64) - self.centre).float()
+            yield start, pack_targets(pulled.numpy(), self.form.split)

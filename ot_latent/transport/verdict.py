@@ -9,6 +9,8 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
+from torch import Tensor
+
 from ot_latent.transport.measures import DiscreteMeasure
 from ot_latent.transport.potential import BrenierPotential
 from ot_latent.transport.sampling import Sampler
@@ -137,14 +139,18 @@ def averaged_potential(state: StochasticNewtonState, target: DiscreteMeasure) ->
     BrenierPotential
         The potential.
     """
-    average = state.average - state.average.mean()
-    return BrenierPotential(target.points, average.to(target.points.dtype))
+    return BrenierPotential(target.points, _averaged_heights(state, target))
+
+
+def _averaged_heights(state: StochasticNewtonState, target: DiscreteMeasure) -> Tensor:
+    """Return the averaged heights, of mean zero, in the targets' dtype: what is judged and kept."""
+    return (state.average - state.average.mean()).to(target.points.dtype)
 
 
 def _survey(state: StochasticNewtonState, sampler: Sampler, start: int, draws: int) -> CellSurvey:
     """Survey the averaged heights by draws of the evaluation stream, from the start-th on."""
-    potential = averaged_potential(state, sampler.target)
-    return sampler.survey(potential.heights, start // sampler.rows, draws)
+    heights = _averaged_heights(state, sampler.target)
+    return sampler.survey(heights, start // sampler.rows, draws)
 
 
 def _certain_survey(

@@ -24,7 +24,8 @@ def voronoi_heights(target: DiscreteMeasure) -> Tensor:
     Tensor of shape (N,), float64
         Heights.
     """
-    return -0.5 * target.points.double().square().sum(dim=1)
+    heights = [-0.5 * points.square_().sum(dim=1) for _, points in target.chunks()]
+    return torch.cat(heights).to(target.points.device)
 
 
 def gaussian_heights(source: Source, target: DiscreteMeasure) -> Tensor:
@@ -55,37 +56,29 @@ def gaussian_heights(source: Source, target: DiscreteMeasure) -> Tensor:
     .. [1] Knott and Smith. "On the optimal mapping of distributions." J. Optim. Theory Appl.
        43(1), 1984.
     """
-    weights = target.weights.cpu()
-    points = target.points.detach().cpu().double()
-    mean = weights @ points
-    centred = points - mean
     values, vectors = torch.linalg.eigh(target.covariance())
     floor = EIGENVALUE_FLOOR * max(float(values.max()), torch.finfo(torch.float64).tiny)
-    values = values.clamp_min(floor)
-    variances = source.covariance.diagonal()
-    if torch.equal(source.covariance, variances[0] * torch.eye(target.dim, dtype=torch.float64)):
-        root = variances[0].sqrt() / values.sqrt()  # A^-1 = S^(1/2) C^(-1/2), in C's axes
-        norms = ((centred @ vectors).square() * root).sum(dim=1)
-    else:
-        covariance = (vectors * values) @ vectors.T
-        inverse = _inverse_bures(source.covariance, covariance)
-        norms = ((centred @ inverse) * centred).sum(dim=1)
-    heights = -0.5 * norms - centred @ source.mean
-    return heights.to(target.points.device)
+    root = _root_of_inverse_bures(source, values.clamp_min(floor), vectors)
+    mean, heights = target.mean(), []
+    for _, points in target.chunks():
+        centred = points.sub_(mean)
+        linear = centred @ source.mean
+        heights.append(-0.5 * (centred @ root).square_().sum(dim=1) - linear)
+    return torch.cat(heights).to(target.points.device)
 
 
-def _inverse_bures(source: Tensor, target: Tensor) -> Tensor:
-    """Return the inverse of the Bures map between two covariances.
+def _root_of_inverse_bures(source: Source, values: Tensor, vectors: Tensor) -> Tensor:
+    """Return R with R R^T the inverse of the Bures map to a covariance, given its eigenpairs.
 
-    It is the Bures map back, with source and target exchanged.
+    The inverse is the Bures map back, with source and target exchanged. Where the source's
+    covariance is s^2 I it has the axes of the target's and the eigenvalues s / sqrt(value).
     """
-    root = _power(target, 0.5)
-    inverse = _power(target, -0.5)
-    return inverse @ _power(root @ source @ root, 0.5) @ inverse
-
-
-def _power(matrix: Tensor, exponent: float) -> Tensor:
-    """Return a power of a symmetric positive definite matrix."""
-    values, vectors = torch.linalg.eigh(matrix)
-    tiny = torch.finfo(matrix.dtype).tiny
-    return (vectors * values.clamp_min(tiny) ** exponent) @ vectors.T
+    covariance = source.covariance
+    variance = covariance[0, 0]
+    if torch.equal(covariance, variance * torch.eye(source.dim, dtype=torch.float64)):
+        return vectors * (variance / values) ** 0.25
+    root = (vectors * values**0.5) @ vectors.T
+    inverse = (vectors * values**-0.5) @ vectors.T
+    middle, axes = torch.linalg.eigh(root @ covariance @ root)
+    tiny = torch.finfo(torch.float64).tiny
+    return inverse @ axes * middle.clamp_min(tiny) ** 0.25

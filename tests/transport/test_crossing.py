@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -277,3 +279,54 @@ def test_a_gpu_solves_like_a_cpu():
         assert there.potential.heights.device.type == "cuda"
         apart = here.potential.heights - there.potential.heights.cpu()
         assert float(apart.abs().max()) < 1e-2 * float(here.potential.heights.std())
+
+
+MEASURE = """
+import pathlib, sys, threading, time, warnings
+import numpy as np, torch
+from ot_latent.transport import DiscreteMeasure, StochasticNewton, UniformBox
+
+warnings.simplefilter("ignore")
+torch.set_num_threads(1)
+
+def private():
+    status = pathlib.Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in status if line.startswith("RssAnon")) / 1024
+
+def solve(points):
+    target, source = DiscreteMeasure.distinct(points), UniformBox.centered(points.shape[1])
+    solver = StochasticNewton(max_steps=1, memory_budget="8MB", centroids=False)
+    return solver.solve(source, target)
+
+mapped = np.load(sys.argv[1], mmap_mode="r")
+solve(np.ascontiguousarray(mapped[:500]))  # imports, threads, compiled code
+before = most = private()
+over = threading.Event()
+
+def watch():
+    global most
+    while not over.is_set():
+        most = max(most, private())
+        time.sleep(0.002)
+
+watcher = threading.Thread(target=watch)
+watcher.start()
+found = solve(mapped)
+over.set()
+watcher.join()
+print(most - before, found.centroids, found.within_scale)
+"""
+
+
+@pytest.mark.slow
+def test_the_memory_of_a_solve_is_not_that_of_its_targets(tmp_path):
+    points = np.random.default_rng(0).standard_normal((50_000, 1024), dtype=np.float32)
+    np.save(tmp_path / "points.npy", points)  # 205 MB
+    said = subprocess.run(
+        [sys.executable, "-c", MEASURE, str(tmp_path / "points.npy")],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.split()
+    assert float(said[0]) < 205  # megabytes beside the map; one float64 copy would take 410
+    assert said[1:] == ["None", "None"]

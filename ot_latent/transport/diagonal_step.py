@@ -1,0 +1,81 @@
+"""One diagonal Newton step of the sampled solver: from counts to new heights and their average."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+from torch import Tensor
+
+from ot_latent.transport.sampling import Tally
+from ot_latent.transport.stochastic_state import StochasticNewtonState
+
+STEP_EXPONENT = 0.4  # a_t = t^-0.4; with 0.6 slow modes of 60,000 real codes lag (efficiency 1.6)
+AVERAGE_EXPONENT = 0.5  # weight (t + 1)^0.5 of the heights of step t in the average
+CLIP = 12.0  # largest relative error that moves a height; trust region of far starts
+LEAST_COUNT = 0.25  # draws expected of a cell per batch; under it its mass does not scale its step
+FORGET = 0.02  # per step, of the close draws behind a cell's own scale
+LEAST_SCALE = 0.7  # of a cell, relative to the common one: an empty cell has no close draws
+PRIOR = 5.0  # close draws that the common scale counts for
+GAP_SHARE = 0.1  # share of draws whose gap to the second-best score reads off the Hessian
+
+
+def newton_step(
+    state: StochasticNewtonState, weights: Tensor, tally: Tally, n: int, *, least_width: float
+) -> StochasticNewtonState:
+    """Move the heights by what n draws said of them.
+
+    Parameters
+    ----------
+    state : StochasticNewtonState
+        Heights, average and scales so far.
+    weights : Tensor of shape (N,), float64
+        Masses of the targets.
+    tally : Tally
+        What the draws counted, at the heights and the gap width of the state.
+    n : int
+        Number of draws.
+    least_width : float
+        Under which the gap width must not fall: rounding errors of scores.
+
+    Returns
+    -------
+    StochasticNewtonState
+        One step later.
+    """
+    t = state.step + 1
+    share, trace = int(tally.close.sum()) / (2 * n), state.trace
+    if share:
+        trace += (share / state.gap_width - trace) * max(0.1, 1 / t)
+    keep = 1 - max(FORGET, 1 / t)
+    close = state.close * keep + tally.close
+    expected = state.expected_close * keep + 2 * n * state.gap_width * trace
+    relative = ((close + PRIOR) / (expected * weights + PRIOR)).clamp_min(LEAST_SCALE)
+    scale = weights.clamp_min(LEAST_COUNT / n)
+    error = ((tally.counts.double() / n - weights) / scale).clamp(-CLIP, CLIP)
+    age = state.age + t  # of each height; older ones move less and weigh more
+    heights = state.heights - age**-STEP_EXPONENT / trace * error / relative
+    heights = heights - heights.mean()
+    weight = (age + 1) ** AVERAGE_EXPONENT * n
+    total = state.average_weight + weight
+    return replace(
+        state,
+        step=t,
+        heights=heights,
+        average=state.average + (heights - state.average) * (weight / total),
+        close=close,
+        expected_close=expected,
+        survey=None,  # it spoke of the former average
+        average_weight=total,
+        samples=state.samples + n,
+        row=state.row + n // state.rows,
+        gap_width=max(_next_width(state.gap_width, share), least_width),
+        trace=trace,
+        batch_samples=(*state.batch_samples, float(state.samples + n)),
+        batch_rms=(*state.batch_rms, math.sqrt(max(0.0, tally.square))),
+    )
+
+
+def _next_width(width: float, share: float) -> float:
+    """Move the width towards the wanted share of gaps."""
+    return width * min(2.0, max(0.5, math.sqrt(GAP_SHARE / max(share, 1e-3))))
