@@ -39,6 +39,8 @@ class LatentGenerator(FittedGenerator):
         Reconstruction loss.
     width, code_noise, code_penalty, neighbour_weight, deformation
         As in `config.AutoencoderConfig`.
+    activation, regulariser, skip, bottleneck_rank
+        As in `config.AutoencoderConfig`.
     epochs, batch_size, lr, weight_decay, validation_fraction, patience, mixed_precision
         As in `config.TrainingConfig`.
     device : {"auto", "cpu", "cuda"}, default="auto"
@@ -95,6 +97,10 @@ class LatentGenerator(FittedGenerator):
         code_penalty: float = 1e-4,
         neighbour_weight: float = 0.0,
         deformation: float = 0.0,
+        activation: str = "auto",
+        regulariser: str = "weight_decay",
+        skip: bool | None = None,
+        bottleneck_rank: int | None = None,
         extension: str = "affine",
         neighbours: int = 30,
         anchor: float = 0.5,
@@ -125,6 +131,10 @@ class LatentGenerator(FittedGenerator):
         self.code_penalty = code_penalty
         self.neighbour_weight = neighbour_weight
         self.deformation = deformation
+        self.activation = activation
+        self.regulariser = regulariser
+        self.skip = skip
+        self.bottleneck_rank = bottleneck_rank
         self.extension = extension
         self.neighbours = neighbours
         self.anchor = anchor
