@@ -21,6 +21,7 @@ from ot_latent.config import (
     ExtensionKind,
     Loss,
     Model,
+    Regulariser,
     RunConfig,
     SolverName,
     SourceName,
@@ -34,6 +35,7 @@ SETTINGS = {
     "autoencoder": (
         *("model", "latent_dim", "width", "loss"),
         *("code_noise", "code_penalty", "neighbour_weight", "deformation"),
+        *("regulariser", "skip", "bottleneck_rank"),
     ),
     "training": ("epochs", "batch_size", "lr", "mixed_precision", "checkpoint_seconds"),
     "transport": ("source", "solver", "tolerance", "memory_budget", "max_samples"),
@@ -97,6 +99,12 @@ class Train:
     """Weight of the term that makes kinds of data islands of codes; try 0.05 with --latent-dim 2."""
     deformation: Maybe[float] = None
     """Smooth deformations of training images: rms of the displacement in pixels."""
+    regulariser: Maybe[Regulariser] = None
+    """pathprox: rectifiers whose units are shrunk to exact zeros, by the weight decay of --config."""
+    skip: Maybe[bool] = None
+    """Affine path beside encoder and decoder (default: in an mlp only)."""
+    bottleneck_rank: Maybe[int] = None
+    """Largest rank of the matrices between two hidden layers."""
     mixed_precision: Maybe[Literal["no", "bf16", "fp16"]] = None
     """Precision of the forward pass."""
     checkpoint_seconds: Maybe[float] = None
