@@ -15,6 +15,7 @@ from ot_latent._codes import carriers
 from ot_latent._portable import Portable
 from ot_latent._random import Stream, generator
 from ot_latent._solvers import solve
+from ot_latent.transport.coupling import SemiDiscreteCoupling
 from ot_latent.transport.measures import DiscreteMeasure
 from ot_latent.transport.parts import solution_from_parts, solution_to_config
 
@@ -125,6 +126,42 @@ class Conditional(Portable):
     def _forget_classes(self) -> None:
         """Begin without the transport of any class."""
         self.class_solutions_, self._class_transports = {}, {}
+
+    def coupling(self, *, labelled: bool = False, **options: Any) -> SemiDiscreteCoupling:
+        """Return the optimal coupling of noise and codes as a stream of batches.
+
+        Parameters
+        ----------
+        labelled : bool, default=False
+            Whether rows carry labels: numbers of the classes, in sorted order; every class is
+            coupled to all noise by its own potential.
+        **options
+            batch_size, seed, first_step, steps of `transport.SemiDiscreteCoupling`.
+
+        Returns
+        -------
+        SemiDiscreteCoupling
+            Batches in standardised units ``(z - shift_) / scale_``; `codes` leads back.
+
+        Raises
+        ------
+        ValueError
+            If `labelled` and the fit had no labels.
+        """
+        check_is_fitted(self)
+        labels, potentials = None, {}
+        if labelled:
+            names = [None] if self.labels_ is None else np.unique(self.labels_)
+            found = [self.class_transport(name).solution.potential for name in names]
+            labels, potentials = self._class_numbers(), dict(enumerate(found))
+        return SemiDiscreteCoupling(
+            self.transport_,
+            labels,
+            source=self.source_,
+            weights=self.weights_,
+            potentials=potentials,
+            **options,
+        )
 
     def _solved_class(self, number: int, members: Tensor) -> SemiDiscreteSolution:
         """Solve the transport onto some targets; every class has draws of its own."""

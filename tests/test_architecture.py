@@ -17,6 +17,7 @@ DRAWING = ROOT.parent / "docs" / "architecture.md"
 # may import one another (not in circles). Everything else imports strictly lower floors, but for
 # names that only type checkers see; the walls between rooms hold for these too.
 FLOORS = [
+    {"kernels.host"},
     {"_lazy", "_units", "_validation", "_random", "config", "kernels.aggregation", "kernels.product_max", "kernels.triton_language"},
     {"_files", "_pathprox", "datasets", "kernels.fused", "kernels.lifted_tree", "kernels.cell_graph", "kernels.site_tree", "kernels.tiled"}
     | {"kernels.buckets", "kernels.graph_cg", "kernels.graph_multigrid", "kernels.crossed_eager", "kernels.latin", "kernels.simd", "kernels.tally"}
@@ -97,7 +98,7 @@ NUMBA_AT_TOP = {"kernels.buckets", "kernels.cell_graph", "kernels.graph_cg", "ke
 NUMBA_AT_TOP |= {f"kernels.{name}{d}d" for name in ("cells", "grid") for d in (2, 3)}
 NUMBA_AT_TOP |= {"kernels.polygons", "kernels.polyhedra", "kernels.product_max"}
 NUMBA_AT_TOP |= {"kernels.crossed", "kernels.latin", "kernels.simd", "kernels.tally"}
-NUMBA_AT_TOP |= {"kernels.aggregation", "kernels.graph_multigrid"}
+NUMBA_AT_TOP |= {"kernels.aggregation", "kernels.graph_multigrid", "kernels.host"}
 NUMBA_AT_TOP |= {"theory.rectified_linear.cutting"}
 
 MAX_LINES, MAX_BODY, MAX_NESTING = 400, 40, 3

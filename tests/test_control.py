@@ -103,6 +103,20 @@ def test_a_class_of_one_code_takes_all_noise(dim):
     assert found.cost == pytest.approx(float((x - point).square().sum(1).mean()), rel=0.05)
 
 
+def test_the_coupling_has_the_labels_and_classes_of_the_fit(fitted):
+    pairs = fitted.coupling(labelled=True, seed=3).batch(0)
+    assert (fitted.labels_[pairs.cell.numpy()] == pairs.label.numpy()).all()
+    for label in range(3):
+        own = fitted.class_transport(label)
+        rows = pairs.label == label
+        cells = own.solution.potential.cell_index(pairs.noise[rows])
+        assert torch.equal(own.members[cells], pairs.cell[rows])
+    plain = fitted.coupling(batch_size=64).batch(0)
+    assert (plain.label == -1).all()
+    with pytest.raises(ValueError, match="fitted without labels"):
+        OTSampler(tolerance=0.5).fit(mixture(60)[0]).coupling(labelled=True)
+
+
 # -- stratified noise ------------------------------------------------------------------------------
 
 

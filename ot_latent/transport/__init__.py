@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from ot_latent._lazy import attach
 
 if TYPE_CHECKING:
+    from ot_latent.transport.coupling import SemiDiscreteCoupling as SemiDiscreteCoupling
     from ot_latent.transport.domains import (
         DensityFloorWarning as DensityFloorWarning,
         GridDensity as GridDensity,
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
 __getattr__, __dir__, __all__ = attach(
     __name__,
     {
+        "coupling": ["SemiDiscreteCoupling"],
         "domains": ["DensityFloorWarning", "GridDensity", "UniformPolytope"],
         "newton": ["DampedNewton"],
         "power_diagram": ["Facets", "PowerDiagram"],
