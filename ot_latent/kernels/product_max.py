@@ -20,15 +20,11 @@ import numba as nb
 import numpy as np
 from llvmlite import ir
 from numba import types
-from numba.core.codegen import get_host_cpu_features
 from numba.extending import intrinsic
 
-_HOST = set(get_host_cpu_features().split(","))
-_MANY = bool(_HOST & {"+avx512f", "+neon"})  # thirty-two vector registers instead of sixteen
+from ot_latent.kernels.host import BYTES, MANY, splat
 
-BYTES = 64 if "+avx512f" in _HOST else 32 if "+avx" in _HOST else 16
-"""Bytes of one vector."""
-ROWS = 12 if _MANY else 6
+ROWS = 12 if MANY else 6
 """Rows of x whose sums are in registers together."""
 VECTORS = 2
 """Vectors of targets that they meet."""
@@ -78,13 +74,6 @@ class _Block:
         step = 4 if kind == self.places else self.size
         return self.builder.load(self.pointer(address, index, kind), align=step)
 
-    def splat(self, number: Any, kind: Any) -> Any:
-        """Return a vector of equal numbers."""
-        undefined = ir.Constant(kind, ir.Undefined)
-        first = self.builder.insert_element(undefined, number, ir.Constant(_INT, 0))
-        mask = ir.Constant(ir.VectorType(_INT, self.width), [0] * self.width)
-        return self.builder.shuffle_vector(first, undefined, mask)
-
     def products(self, x: Any, y: Any, dim: Any) -> list[list[Any]]:
         """Emit the loop over coordinates; return the inner products, row by row."""
         build = self.builder
@@ -97,7 +86,7 @@ class _Block:
         targets = [self.load(panel, v * self.width, self.vector) for v in range(VECTORS)]
         new: list[list[Any]] = []
         for r in range(ROWS):
-            factor = self.splat(self.load(row, r, self.number), self.vector)
+            factor = splat(build, self.load(row, r, self.number), self.vector)
             terms = [build.fmul(factor, target, flags=_CONTRACT) for target in targets]
             new.append(
                 [build.fadd(s, t, flags=_CONTRACT) for s, t in zip(sums[r], terms, strict=True)]
@@ -160,7 +149,7 @@ def _meeting(k: int) -> Any:
             products = part.products(at[0], at[1], dim)
             tall = [part.load(at[2], v * part.width, part.vector) for v in range(VECTORS)]
             places = [
-                part.splat(builder.add(first, ir.Constant(_INT, v)), part.places)
+                splat(builder, builder.add(first, ir.Constant(_INT, v)), part.places)
                 for v in range(VECTORS)
             ]
             for r, row in enumerate(products):

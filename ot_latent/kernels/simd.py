@@ -10,19 +10,16 @@ from __future__ import annotations
 
 from typing import Any
 
-import llvmlite.binding
 import numba.extending
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 
+from ot_latent.kernels.host import BYTES, FUSED, splat
+
 intrinsic: Any = numba.extending.intrinsic  # its type hints count the typing context as an argument
 
-_HOST = llvmlite.binding.get_host_cpu_features()
-_WIDE = bool(_HOST.get("avx512f"))
-_FUSED = bool(_HOST.get("fma") or _HOST.get("neon"))
-
-WIDTH = 16 if _WIDE else 8 if _HOST.get("avx") else 4
+WIDTH = BYTES // 4
 """Numbers of one vector."""
 PAIR_ROWS, PAIR_COLUMNS = (2, 4) if WIDTH == 8 else (4, 4)
 """Rows of P and of Q whose sums' maxima stay in registers."""
@@ -66,12 +63,6 @@ class _Emitter:
         place = self.builder.bitcast(self.builder.gep(array, [at]), kind)
         self.builder.store(value, place, align=4)
 
-    def splat(self, scalar: Any, kind: Any) -> Any:
-        """Return a vector of equal numbers."""
-        undefined = ir.Constant(kind, ir.Undefined)
-        first = self.builder.insert_element(undefined, scalar, ir.Constant(_INT, 0))
-        return self.builder.shuffle_vector(first, undefined, ir.Constant(_INTS, [0] * WIDTH))
-
     def maximum(self, a: Any, b: Any) -> Any:
         """Return the larger of two vectors, lane by lane; b where a is NaN."""
         return self.builder.select(self.builder.fcmp_ordered(">", a, b), a, b)
@@ -87,7 +78,7 @@ class _Emitter:
 
     def multiply_add(self, a: Any, b: Any, c: Any) -> Any:
         """Return a * b + c, rounded once where the processor can."""
-        if not _FUSED:
+        if not FUSED:
             return self.builder.fadd(self.builder.fmul(a, b), c)
         kind = ir.FunctionType(_FLOATS, [_FLOATS] * 3)
         name = f"llvm.fma.v{WIDTH}f32"
@@ -142,7 +133,7 @@ def multiply_tile(typing, u, u0, du, k, y, y0, dy, h, h0, out, o0, do):
             row = builder.add(y0, builder.mul(step, dy))
             right = [e.load(y, builder.add(row, lane)) for lane in lanes]
             numbers = [builder.load(builder.gep(u, [builder.add(at, step)])) for at in rows]
-            left = [e.splat(number, _FLOATS) for number in numbers]
+            left = [splat(builder, number, _FLOATS) for number in numbers]
             return [
                 e.multiply_add(left[i], right[j], s) for (i, j), s in zip(tile, sums, strict=True)
             ]
@@ -181,7 +172,7 @@ def add_max_tile(typing, p, p0, dp, q, q0, dq, vectors, best, second, where, s0,
             return [e.maximum(s, m) for s, m in zip(sums, maxima, strict=True)]
 
         maxima = e.loop(vectors, [_LOWEST] * len(pairs), body)
-        here = e.splat(tile, _INTS)
+        here = splat(builder, tile, _INTS)
         for n, top in enumerate(maxima):
             at = builder.add(s0, e.size(n * WIDTH))
             old, runner = e.load(best, at), e.load(second, at)
@@ -212,7 +203,7 @@ def first_tile(typing, best, where, at, top):
     def emit(context, builder, signature, arguments):
         e = _Emitter(context, builder, signature, arguments)
         best, where, at, top = e.arguments
-        equal = builder.fcmp_ordered("==", e.load(best, at), e.splat(top, _FLOATS))
+        equal = builder.fcmp_ordered("==", e.load(best, at), splat(builder, top, _FLOATS))
         most = ir.Constant(_INTS, [2**31 - 1] * WIDTH)
         tiles = builder.select(equal, e.load(where, at, _INTS), most)
 
@@ -231,7 +222,7 @@ def runner_up(typing, best, second, where, at, tile):
     def emit(context, builder, signature, arguments):
         e = _Emitter(context, builder, signature, arguments)
         best, second, where, at, tile = e.arguments
-        inside = builder.icmp_signed("==", e.load(where, at, _INTS), e.splat(tile, _INTS))
+        inside = builder.icmp_signed("==", e.load(where, at, _INTS), splat(builder, tile, _INTS))
         others = builder.select(inside, _LOWEST, e.load(best, at))
         return e.fold(e.maximum(others, e.load(second, at)), e.maximum)
 
@@ -249,7 +240,7 @@ def scan_tile(typing, p, p0, q, q0, vectors, top, runner, at):
     def emit(context, builder, signature, arguments):
         e = _Emitter(context, builder, signature, arguments)
         p, p0, q, q0, vectors, top, runner, at = e.arguments
-        wanted = e.splat(top, _FLOATS)
+        wanted = splat(builder, top, _FLOATS)
         far, lanes = ir.Constant(_INTS, [2**31 - 1] * WIDTH), ir.Constant(_INTS, list(range(WIDTH)))
 
         def body(step, values):
@@ -269,7 +260,7 @@ def scan_tile(typing, p, p0, q, q0, vectors, top, runner, at):
             return builder.select(builder.icmp_signed("<", a, b), a, b)
 
         first = e.fold(place, smaller)
-        again = builder.icmp_signed("!=", place, e.splat(first, _INTS))
+        again = builder.icmp_signed("!=", place, splat(builder, first, _INTS))
         again = builder.and_(again, builder.icmp_signed("!=", place, far))
         ties = builder.select(again, wanted, second)  # another lane's first place is a second best
         builder.store(e.fold(e.maximum(ties, second), e.maximum), builder.gep(runner, [at]))
