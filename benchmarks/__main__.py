@@ -11,11 +11,15 @@ BENCHMARKS = {
     "sampled": "seconds of sampled solvers to an rms cell error, beside peers (1,000 targets)",
     "kernels": "rate of the search for winners, beside a matrix product and other libraries",
     "growth": "CPU time of a draw against d: inner products, and crossed draws in blocks",
+    "generation": "modes, mixture and novelty of samplers on laws that are known, beside rivals",
     "hierarchy": "test error against data on sparse random hierarchies, rescaled by the law",
     "hierarchy_generation": "precision, recall, novelty on data whose grammar is known, by parsing",
     "manifolds": "projection error, neighbours and dimension on four known manifolds",
+    "depth": "accuracy against depth from two initialisations, beside the predicted cut-off",
+    "theory": "exact linear pieces beside plain routes; curves that a network cannot encode",
 }
 ON_REQUEST = {
+    "deformation": "training on deformed images: errors and relative stability (needs mnist)",
     "gpu": "kernels and solvers on a GPU beside eager torch and OTT-JAX (needs one)",
     "full_run": "a data set from training to report: times, memory, errors (needs --data, --run)",
     "tables": "write the tables of README.md from results/*.json",

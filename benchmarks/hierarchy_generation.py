@@ -148,8 +148,9 @@ def _table(name: str, rows: Sequence[dict[str, Any]]) -> str:
     first = rows[0]
     seeds = len({row["seed"] for row in rows})
     exact = np.mean([row["rebuilt_exactly"] for row in rows])
-    head = ["sampler", "grammatical", "legal pairs", "recall", "new and grammatical", "copies"]
-    head += ["labels off", "productions", "placements", "cpu s"]
+    levels = f"legal, level 1 to {len(first['legal'])}"
+    head = ["sampler", "grammatical", levels, "recall", "copies", "new and grammatical"]
+    head += ["grammatical among new", "labels off", "productions", "placements", "cpu s"]
     lines = []
     for sampler in ORDER:
         own = [row for row in rows if row["sampler"] == sampler]
@@ -164,23 +165,25 @@ def _table(name: str, rows: Sequence[dict[str, Any]]) -> str:
 
 
 def _cells(own: Sequence[dict[str, Any]]) -> list[str]:
-    def share(key: str, place: int | None = None) -> str:
-        values = [row[key] if place is None else row[key][place] for row in own]
-        values = [value for value in values if value is not None]
-        return f"{100 * np.mean(values):.1f} %" if values else "-"
+    def share(values: Sequence[float | None], digits: int = 1) -> str:
+        known = [value for value in values if value is not None]
+        return f"{100 * np.mean(known):.{digits}f} %" if known else "-"
 
-    spread = [100 * row["validity"] for row in own]
-    worst = [min(row["production_coverage"]) for row in own]
-    placed = [min(row["placement_coverage"]) for row in own]
+    valid = [100 * row["validity"] for row in own]
+    legal = [share([row["legal"][level] for row in own]) for level in range(len(own[0]["legal"]))]
+    new = [1 - row["copies"] for row in own]
+    good = [row["novelty"] / part if part > 0 else None for row, part in zip(own, new, strict=True)]
+    repeats = own[0]["sampler"] != "held out, rebuilt"  # those are no independent draws
     return [
-        f"{share('validity')} ({min(spread):.1f} to {max(spread):.1f})",
-        share("legal", 0),
-        share("recall"),
-        share("novelty"),
-        share("copies"),
-        share("label_distance"),
-        f"{100 * np.mean(worst):.0f} %",
-        f"{100 * np.mean(placed):.0f} %",
+        f"{np.mean(valid):.1f} % ({min(valid):.1f} to {max(valid):.1f})",
+        ", ".join(legal),
+        share([row["recall"] if repeats else None for row in own]),
+        share([row["copies"] for row in own]),
+        share([row["novelty"] for row in own]),
+        share(good),
+        share([row["label_distance"] for row in own]),
+        share([min(row["production_coverage"]) for row in own], 0),
+        share([min(row["placement_coverage"]) for row in own], 0),
         f"{np.mean([row['cpu_s'] for row in own]):.1f}",
     ]
 

@@ -10,9 +10,11 @@ from typing import Any
 
 from benchmarks import (
     crossed,
+    deformation,
     efficiency,
     exact,
     full_run,
+    generation,
     gpu,
     growth,
     hierarchy,
@@ -21,14 +23,17 @@ from benchmarks import (
     manifolds,
     results,
     sampled,
+    theory,
 )
 
 README = Path(__file__).parent / "README.md"
 NOT_YET = "*Not measured yet.*"
 WRITERS = {
     "crossed": crossed.markdown,
+    "deformation": deformation.markdown,
     "efficiency": efficiency.markdown,
     "exact": exact.markdown,
+    "generation_toy": generation.markdown,
     "gpu": gpu.markdown,
     "growth": growth.markdown,
     "hierarchy": hierarchy.markdown,
@@ -36,6 +41,7 @@ WRITERS = {
     "kernels": kernels.markdown,
     "manifolds": manifolds.markdown,
     "sampled": sampled.markdown,
+    "theory": theory.markdown,
 }
 
 

@@ -82,7 +82,7 @@ plt.show()
 #
 # The grammar is unambiguous, so a parser finds the tree of every datum (*theorem*: exactly). One wrong
 # symbol is noticed at once or a level above, and the parser says how far up a string still is
-# grammatical. Below, symbols of dense strings are drawn anew: half of all pairs are legal at every level,
+# grammatical. Below, symbols of dense strings are drawn anew: half of all pairs are legal at each level,
 # and damage grows upwards.
 
 # %%
@@ -110,7 +110,7 @@ with plotting.style():
         ax.plot(shares, curve, "o-", ms=4, color=colour, label=f"level {level}")
     ax.set(
         xlabel="share of symbols drawn anew",
-        ylabel="legal pairs, given the level below",
+        ylabel="legal with all below",
         ylim=(0, 1.03),
     )
     ax.legend()

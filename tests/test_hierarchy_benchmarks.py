@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from benchmarks import hierarchy, hierarchy_generation
+from benchmarks import deformation, hierarchy, hierarchy_generation
 from ot_latent.theory.hierarchy import RandomHierarchy
 
 QUICK = ["--setting", "4", "2", "--zeros", "0", "1", "--rules", "1", "--width", "32"]
@@ -66,3 +66,17 @@ def test_strings_survive_the_coder(name):
     assert drawn.shape == (100, model.length)
     for column, own in zip(drawn.T, strings.T, strict=True):
         assert set(column) <= set(own)
+
+
+def test_training_on_deformed_images_is_judged(tmp_path, capsys):
+    out = tmp_path / "deformation.json"
+    quick = ["--data", "digits", "--n", "60", "--epochs", "1", "--width", "4", "--latent", "3"]
+    quick += ["--seed", "0", "--deformation", "0", "1", "--out", str(out)]
+    assert deformation.main(quick) == 0
+    rows = json.loads(out.read_text())["rows"]
+    assert [row["deformation"] for row in rows] == [0, 1]
+    for row in rows:
+        assert row["relative"] == pytest.approx(row["code_deformation"] / row["code_noise"])
+        assert row["error_deformed"] > 0
+    assert rows[0]["relative"] != rows[1]["relative"]
+    assert "| digits | 0 |" in capsys.readouterr().out

@@ -126,6 +126,12 @@ def test_parse_says_how_far_up_a_string_is_grammatical():
     found = model.parse(wrong_top)
     assert found.reached.tolist() == [1]
     assert found.legal.tolist() == [[1.0, 0.0]]
+    illegal = next(
+        pair
+        for pair in itertools.product(range(1, 7), repeat=2)
+        if list(pair) not in legal.tolist()
+    )  # two illegal pairs do not make an empty patch, which would be legal
+    assert model.parse(np.array([illegal + illegal])).legal.tolist() == [[0.0, 0.0]]
     sparse = SparseRandomHierarchy(zeros=1)
     silent = sparse.parse(np.zeros((1, sparse.length), int))
     assert silent.labels.tolist() == [-1]  # an empty string has no class

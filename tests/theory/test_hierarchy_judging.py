@@ -52,7 +52,9 @@ def test_noise_is_valid_by_chance_alone():
     """Random strings: each level's tuples are legal with probability m v / v^s."""
     strings = np.random.default_rng(0).integers(1, 6, size=(20_000, 8))
     scores = judge_strings(DENSE, strings)
-    assert scores.legal[0] == pytest.approx(15 / 25, abs=0.01)
+    for level, patches in ((1, 1), (2, 3), (3, 7)):  # with all that lies below: independent patches
+        share = (15 / 25) ** (patches - (level == 3)) * (12 / 25 if level == 3 else 1)
+        assert scores.legal[level - 1] == pytest.approx(share, abs=0.015)
     assert scores.validity == pytest.approx(DENSE.n_data / 5**8, rel=0.1)
 
 

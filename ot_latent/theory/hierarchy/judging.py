@@ -22,7 +22,7 @@ class LanguageScores:
     validity : float
         Share of grammatical strings: precision.
     legal : numpy.ndarray of shape (L,)
-        Share of legal patches of each level, from the input up, given what lies below.
+        Share of patches of each level, from the input up, that are legal with all that lies below.
     recall : float
         Different grammatical strings, over those expected of n uniform draws from the language.
     novelty : float

@@ -24,7 +24,7 @@ class Parse:
     reached : numpy.ndarray of shape (n,)
         Levels, counted from the input, up to which every patch is a legal one; L means grammatical.
     legal : numpy.ndarray of shape (n, L)
-        Share of the patches of level l (column l - 1) that are legal, given what lies below.
+        Share of the patches of level l (column l - 1) that are legal with all that lies below.
     trees : Derivations
         Derivations of all strings; -1 throughout where a string is not grammatical.
     """
@@ -103,9 +103,7 @@ def parse_strings(
     for depth in reversed(range(len(rules))):
         patches = cells.reshape(len(strings), -1, patch)
         cells, choice, slot = _parents(patches, rules[depth], placements, vocabulary)
-        right = (choice >= 0) | ~patches.any(axis=2)
-        if depth == 0:
-            right = choice >= 0  # no class stands for an empty string
+        right = cells >= 0 if depth else choice >= 0  # no class stands for an empty string
         found.append((choice, slot))
         legal.append(right.mean(axis=1))
     shares = np.stack(legal, axis=1)
@@ -118,16 +116,17 @@ def parse_strings(
 def _parents(
     patches: np.ndarray, rule: np.ndarray, placements: np.ndarray, vocabulary: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return the parent of each patch (0: none), its choice and its slot (-1: none)."""
+    """Return the parent of each patch (0: of an empty one, -1: none), its choice and its slot."""
     bits = 1 << np.arange(patches.shape[2], dtype=np.int64)
     slot, placed = _look_up((patches > 0) @ bits, bits[placements].sum(axis=1))
     children = np.take_along_axis(patches, placements[slot], axis=2) - 1
     which, known = _look_up(
         tuple_codes(children, vocabulary), tuple_codes(rule, vocabulary).ravel()
     )
-    legal = placed & known
+    legal = placed & known & (patches >= 0).all(axis=2)
     parent, choice = np.divmod(which, rule.shape[1])
-    return np.where(legal, parent + 1, 0), np.where(legal, choice, -1), np.where(legal, slot, -1)
+    above = np.where(legal, parent + 1, np.where(patches.any(axis=2), -1, 0))
+    return above, np.where(legal, choice, -1), np.where(legal, slot, -1)
 
 
 def _look_up(values: np.ndarray, table: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
