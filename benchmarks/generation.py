@@ -1,0 +1,113 @@
+"""Are all modes there, is nothing between them, and is anything new? Samplers on the same codes.
+
+Every sampler is fitted to the same training codes and judged on the same number of fresh samples by the
+same judge, seed by seed. The row "fresh data" is what the law itself scores.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks import results
+from benchmarks.generation_samplers import METHODS, Fits
+from benchmarks.generation_toys import FRESH, TOYS, TRAIN, judge
+
+KEY = ("toy", "method", "seed")
+FRESH_DATA = "fresh data"
+SHOWN = ("mixture_rate", "variance_ratio", "copy_rate", "novelty_ratio", "authenticity")
+SHOWN += ("data_copying",)
+
+
+def run_toy(name: str, methods: Sequence[str], seed: int) -> Iterator[dict[str, Any]]:
+    """Yield a row for each method on one toy law."""
+    toy = TOYS[name]()
+    train = toy.draw(TRAIN, seed)
+    fits = Fits(train, seed)
+    for method in methods:
+        row: dict[str, Any] = {"toy": name, "method": method, "seed": seed, "failure": None}
+        cpu = time.process_time()
+        try:
+            if method == FRESH_DATA:
+                made = toy.draw(FRESH, seed + 1000)
+            else:
+                made = METHODS[method](fits).sample(FRESH, random_state=seed)
+            row["cpu_s"] = time.process_time() - cpu
+            row |= judge(toy, made, train, seed)
+        except (
+            ImportError,
+            ValueError,
+        ) as error:  # a missing library, a refusal: told in the table
+            row["failure"] = str(error)
+        yield row
+
+
+def interval(values: Sequence[float]) -> tuple[float, float, float]:
+    """Return the mean over seeds and its 95 % interval by Student's law."""
+    from scipy.stats import t
+
+    x = np.asarray(values, dtype=float)
+    if len(x) < 2:
+        return float(x.mean()), float("nan"), float("nan")
+    half = t.ppf(0.975, len(x) - 1) * x.std(ddof=1) / np.sqrt(len(x))
+    return float(x.mean()), float(x.mean() - half), float(x.mean() + half)
+
+
+def _cell(key: str, values: Sequence[float]) -> str:
+    """Return mean and half width, rates in per cent."""
+    mean, low, high = interval(values)
+    unit, digits = (100.0, 3) if key.endswith("rate") else (1.0, 2)
+    text = f"{unit * mean:.{digits}f}"
+    return text if np.isnan(low) else f"{text} ± {unit * (high - low) / 2:.{digits}f}"
+
+
+def markdown(record: dict[str, Any]) -> str:
+    """Return a table for each toy law: means over seeds with 95 % intervals."""
+    head = ["method", "seeds", "all modes", "off modes, %", "variance ratio", "copies, %"]
+    head += ["novelty", "authentic", "data-copying", "cpu s"]
+    parts = []
+    for toy in TOYS:
+        rows = [row for row in record["rows"] if row["toy"] == toy]
+        lines = []
+        for method in [FRESH_DATA, *METHODS]:
+            own = [row for row in rows if row["method"] == method and row["failure"] is None]
+            if not own:
+                continue
+            whole = sum(row["modes"] == row["mode_count"] for row in own)
+            cells = [_cell(key, [row[key] for row in own]) for key in SHOWN]
+            seconds = float(np.median([row["cpu_s"] for row in own]))
+            lines.append([method, len(own), f"{whole}/{len(own)}", *cells, seconds])
+        if lines:
+            parts.append(f"**{toy}**\n\n{results.table(head, lines)}")
+    return "\n\n".join(parts)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure what is asked for and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--table", choices=["toy"], default="toy")
+    parser.add_argument("--toys", nargs="+", choices=list(TOYS), default=list(TOYS))
+    known = [FRESH_DATA, *METHODS]
+    parser.add_argument("--methods", nargs="+", choices=known, default=known, metavar="METHOD")
+    parser.add_argument("--seeds", type=int, nargs="+", default=list(range(10)))
+    parser.add_argument("--show", action="store_true", help="print what was measured so far")
+    parser.add_argument("--out", type=Path, default=results.FOLDER / "generation_toy.json")
+    options = parser.parse_args(arguments)
+    if options.show:
+        print(markdown(results.read(options.out)))
+        return 0
+    for seed in options.seeds:
+        for toy in options.toys:
+            rows = list(run_toy(toy, options.methods, seed))
+            record = results.merge(options.out, rows, KEY)
+    print(markdown(record))
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

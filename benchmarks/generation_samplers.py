@@ -1,0 +1,62 @@
+"""The samplers that generation is measured with: ours, the control, and the rivals, on the same codes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cached_property
+from typing import Any, Protocol
+
+import numpy as np
+
+from ot_latent.baselines import (
+    BetaCopulaSampler,
+    ControlSampler,
+    GaussianSampler,
+    KernelDensitySampler,
+    MixtureSampler,
+    NormalisingFlowSampler,
+    PlainMapSampler,
+    ReferenceRuleSampler,
+    VineCopulaSampler,
+)
+from ot_latent.estimators import OTSampler
+
+
+class Sampler(Protocol):
+    def sample(self, n: int, random_state: int) -> np.ndarray: ...
+
+
+class Fits:
+    """Samplers of one set of codes; transports are solved once and shared."""
+
+    def __init__(self, codes: np.ndarray, seed: int, **options: Any) -> None:
+        self.codes, self.seed, self.options = codes, seed, options
+
+    def transport(self, extension: str) -> OTSampler:
+        """Return our sampler with an extension."""
+        settings = {"extension": extension, "random_state": self.seed} | self.options
+        return OTSampler(**settings).fit(self.codes)
+
+    @cached_property
+    def simplex(self) -> OTSampler:
+        return self.transport("simplex")
+
+    @cached_property
+    def affine(self) -> OTSampler:
+        return self.transport("affine")
+
+
+METHODS: dict[str, Callable[[Fits], Sampler]] = {
+    "ours, simplex": lambda f: f.simplex,
+    "control of simplex": lambda f: ControlSampler(f.simplex),
+    "ours, affine": lambda f: f.affine,
+    "control of affine": lambda f: ControlSampler(f.affine),
+    "plain map": lambda f: PlainMapSampler(f.affine),
+    "two-cell rule": lambda f: ReferenceRuleSampler(f.affine),
+    "Gaussian": lambda f: GaussianSampler().fit(f.codes),
+    "mixture, BIC": lambda f: MixtureSampler("bic", f.seed, starts=3).fit(f.codes),
+    "kernel density": lambda f: KernelDensitySampler(random_state=f.seed).fit(f.codes),
+    "beta copula": lambda f: BetaCopulaSampler().fit(f.codes),
+    "vine copula": lambda f: VineCopulaSampler().fit(f.codes),
+    "normalising flow": lambda f: NormalisingFlowSampler(random_state=f.seed).fit(f.codes),
+}
