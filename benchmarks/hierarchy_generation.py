@@ -36,7 +36,7 @@ MODELS: dict[str, tuple[type[RandomHierarchy], dict[str, Any]]] = {
         {"vocabulary": 6, "classes": 6, "synonyms": 3, "levels": 2, "zeros": 1},
     ),
 }
-TRAINING, DRAWS, LATENT = 4000, 10_000, 16
+TRAINING, DRAWS, LATENT = 2000, 5000, 16
 ORDER = (
     "the language", "held out, rebuilt", "transport", "transport, plain", "control",
     "kernel density", "mixture", "gaussian", "independent symbols",
@@ -196,7 +196,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--training", type=int, default=TRAINING)
     parser.add_argument("--draws", type=int, default=DRAWS)
     parser.add_argument("--latent", type=int, default=LATENT)
-    parser.add_argument("--width", type=int, default=32)
+    parser.add_argument("--width", type=int, default=16)
     parser.add_argument("--epochs", type=int, default=None)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--out", type=Path, default=results.FOLDER / "hierarchy_generation.json")
