@@ -17,6 +17,7 @@ BENCHMARKS = {
     "manifolds": "projection error, neighbours and dimension on four known manifolds",
     "depth": "accuracy against depth from two initialisations, beside the predicted cut-off",
     "theory": "exact linear pieces beside plain routes; curves that a network cannot encode",
+    "sparsity": "weight decay beside PathProx, few neurons, ridge functions in d = 2..64",
 }
 ON_REQUEST = {
     "deformation": "training on deformed images: errors and relative stability (needs mnist)",

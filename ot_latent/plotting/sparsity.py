@@ -117,11 +117,9 @@ def unit_sizes(
             ax.axvline(bound, color=SOFT, ls="--", lw=1.2)
             ax.text(bound, 1.5 * top, f" {bound}", color=SOFT, va="bottom", fontsize=9)
         ax.set(xlabel="unit, by size", ylabel="|w| |v|", title=title, ylim=(0.5 * floor, 3 * top))
-        ax.text(
-            0.995, 0.02, "exactly zero", color=SOFT, fontsize=9, ha="right", transform=ax.transAxes
-        )
+        ax.text(1, 1.6 * floor, "exactly zero", color=SOFT, fontsize=9, va="bottom")
         light_grid(ax)
-        ax.legend(loc="upper right")
+        ax.legend(loc="center right")
     return ax
 
 
