@@ -13,8 +13,9 @@ from torch import Tensor
 
 from ot_latent import persistence
 from ot_latent._codes import as_source, resolve_device
+from ot_latent._extending import Rule, map_from_parts, map_to_tensors
 from ot_latent._random import Stream, generator, seed_from
-from ot_latent.transport.extension import ExtendedMap
+from ot_latent.calibration.record import Calibration
 from ot_latent.transport.parts import (
     solution_from_parts,
     solution_to_config,
@@ -31,13 +32,13 @@ class Portable(BaseEstimator):
         Returns
         -------
         dict of str to Tensor
-            points, heights, weights, neighbours, shift; centroids, mass_residual and labels
-            where they exist.
+            points, heights, weights, neighbours, shift; centroids, mass_residual, simplices and
+            labels where they exist.
         """
         check_is_fitted(self)
         tensors = solution_to_tensors(self.transport_) | {
             "weights": self.weights_,
-            "neighbours": self.map_.neighbours,
+            **map_to_tensors(self.map_),
             "shift": torch.from_numpy(self.shift_),
             "inverse": torch.from_numpy(self.inverse_),
         }
@@ -50,7 +51,7 @@ class Portable(BaseEstimator):
         Returns
         -------
         dict
-            Keys params, scale, seed, dtype, classes, source and solution.
+            Keys params, scale, seed, dtype, classes, solution, rule and calibration.
         """
         check_is_fitted(self)
         params = self.get_params(deep=False)
@@ -62,6 +63,8 @@ class Portable(BaseEstimator):
             "dtype": self.dtype_,
             "classes": None if self.labels_ is None else np.unique(self.labels_).tolist(),
             "solution": solution_to_config(self.transport_),
+            "rule": self.rule_.to_dict(),
+            "calibration": None if self.calibration_ is None else self.calibration_.to_dict(),
         }
 
     @classmethod
@@ -96,15 +99,10 @@ class Portable(BaseEstimator):
         if config["classes"] is not None:
             sampler.labels_ = np.asarray(config["classes"])[tensors["labels"].cpu().numpy()]
         sampler.transport_ = solution_from_parts(tensors, config["solution"])
-        sampler.map_ = ExtendedMap(
-            sampler.transport_.potential,
-            tensors.get("centroids"),
-            tensors["neighbours"],
-            sampler.transport_.within_scale or 0.0,
-            sampler.extension,  # type: ignore[arg-type]
-            sampler.anchor,
-            sampler.spread,
-        )
+        sampler.rule_ = Rule(**(config.get("rule") or _earlier_rule(config["params"])))
+        kept = config.get("calibration")
+        sampler.calibration_ = None if kept is None else Calibration.from_dict(kept)
+        sampler.map_ = map_from_parts(sampler.transport_, tensors, sampler.rule_)
         sampler._ready()
         return sampler
 
@@ -183,3 +181,14 @@ class Portable(BaseEstimator):
         self.potential_ = self.transport_.potential.rescaled(self.scale_, self.shift_)
         self._calls = 0
         self._n_features_out = self.n_features_in_
+
+
+def _earlier_rule(params: dict[str, Any]) -> dict[str, Any]:
+    """Return the rule of a model saved before rules were: its parameters, and no tears."""
+    return {
+        "kind": params["extension"],
+        "a": params["anchor"],
+        "b": params["spread"],
+        "neighbours": params["neighbours"],
+        "tear": float("inf"),
+    }

@@ -21,12 +21,15 @@ from typing import Any, Literal, Self, cast
 
 import pydantic
 from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic_core import PydanticCustomError
 
 Model = Literal["auto", "mlp", "conv", "residual"]
 Loss = Literal["mse", "l1", "bce"]
 SourceName = Literal["box", "ball", "gaussian"]
 SolverName = Literal["auto", "exact", "sampled", "pot"]
 Device = Literal["auto", "cpu", "cuda"]
+Depth = int | Literal["auto"]
+Initialisation = Literal["default", "critical"]
 Regulariser = Literal["weight_decay", "pathprox"]
 ExtensionKind = Literal["auto", "simplex", "affine", "noise", "two-cell", "none"]
 
@@ -119,6 +122,11 @@ class AutoencoderConfig(_Section):
     """Dimension of the codes."""
     width: int = Field(default=32, ge=1)
     """Channels of the first layer (an mlp's hidden layers have 8 times as many)."""
+    depth: Depth | None = None
+    """Hidden layers of an mlp (default 3), convolutions per scale of conv (0), blocks per scale of residual
+    (1); auto: as many as precision and chance allow."""
+    initialisation: Initialisation = "default"
+    """Gain of the first weights; default: sqrt(2); critical: signals neither grow nor shrink."""
     loss: Loss = "mse"
     """Reconstruction loss."""
     code_noise: float = Field(default=0.05, ge=0, allow_inf_nan=False)
@@ -137,6 +145,15 @@ class AutoencoderConfig(_Section):
     """Affine path beside encoder and decoder (default: in an mlp, not in networks of images)."""
     bottleneck_rank: int | None = Field(default=None, ge=1)
     """Largest rank of the matrices between two hidden layers (default: full)."""
+
+    @field_validator("depth", mode="before")
+    @classmethod
+    def _number_or_auto(cls, value: Any) -> Any:
+        """Refuse other values in one sentence, not one for every kind of value."""
+        whole = isinstance(value, int) and not isinstance(value, bool) and value >= 1
+        if value is None or value == "auto" or whole:
+            return value
+        raise PydanticCustomError("depth", "Input should be a positive integer or 'auto'")
 
 
 class PriorAutoencoderConfig(AutoencoderConfig):

@@ -12,12 +12,14 @@ from torch import Tensor
 
 from ot_latent._codes import as_source, check_codes, resolve_device, standardised
 from ot_latent._control import Controlled
+from ot_latent._extending import check_rule, extend, map_of
 from ot_latent._random import BLOCK_ROWS, seed_from
 from ot_latent._solvers import Callback, check_solver, chosen, solve
 from ot_latent._validation import check_array, check_positive
+from ot_latent.calibration.record import Fixed
 from ot_latent.kernels.dispatch import nearest
 from ot_latent.transport.draws import draw_cells
-from ot_latent.transport.extension import ExtendedMap, check_kind, in_blocks
+from ot_latent.transport.extension import ExtendedMap, in_blocks
 from ot_latent.transport.measures import DiscreteMeasure
 from ot_latent.transport.solution import SemiDiscreteSolution
 from ot_latent.transport.sources import Source
@@ -41,10 +43,12 @@ class OTSampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Controlled):
     tolerance : float, optional
         Error of the cell masses at which the solver stops: the largest relative one for the exact
         solver (default 1e-6), the rms relative one for the others (default 0.1).
-    extension : {"affine", "noise", "none"}, default="affine"
-        Local law of a cell; ``"none"`` returns the codes themselves.
-    neighbours, anchor, spread : int, float, float
-        k, a and b of `transport.ExtendedMap`.
+    extension : {"auto", "simplex", "affine", "noise", "two-cell", "none"}, default="auto"
+        How the map is filled in between codes (`transport.ExtendedMap`): by simplices up to
+        dimension three, by affine local laws above; ``"none"`` returns the codes themselves.
+    neighbours, anchor, spread, tear : int, float, float, float, optional
+        k, a, b and the tear threshold of `transport.ExtendedMap`; what is not given is
+        calibrated on held-out codes.
     max_samples : int, optional
         Largest number of noise samples that a sampled solver may draw.
     memory_budget : int or str, optional
@@ -60,6 +64,10 @@ class OTSampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Controlled):
         The solved transport, in standardised units ``(z - shift_) / scale_``.
     map_ : ExtendedMap
         The extended map, in standardised units.
+    rule_ : Rule
+        Its kind and its numbers.
+    calibration_ : Calibration or None
+        What the numbers were chosen from, where they were not given and the codes are enough.
     potential_ : BrenierPotential
         The potential in the units of the codes.
     source_ : Source
@@ -100,10 +108,11 @@ class OTSampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Controlled):
         *,
         solver: str = "auto",
         tolerance: float | None = None,
-        extension: str = "affine",
-        neighbours: int = 30,
-        anchor: float = 0.5,
-        spread: float = 1.1,
+        extension: str = "auto",
+        neighbours: int | None = None,
+        anchor: float | None = None,
+        spread: float | None = None,
+        tear: float | None = None,
         max_samples: int | None = None,
         memory_budget: int | str | None = None,
         device: str = "cpu",
@@ -116,6 +125,7 @@ class OTSampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Controlled):
         self.neighbours = neighbours
         self.anchor = anchor
         self.spread = spread
+        self.tear = tear
         self.max_samples = max_samples
         self.memory_budget = memory_budget
         self.device = device
@@ -221,9 +231,8 @@ class OTSampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Controlled):
         check_solver(self.solver)
         if dim is not None:
             chosen(self.solver, as_source(self.source, dim))
-        check_kind(self.extension)
+        check_rule(self.extension, self._fixed())
         resolve_device(self.device)
-        check_positive(self.neighbours, "neighbours", integer=True)
         if self.tolerance is not None:
             check_positive(self.tolerance, "tolerance")
         return self
@@ -242,26 +251,29 @@ class OTSampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Controlled):
             **more,
         )
 
+    def _fixed(self) -> Fixed:
+        """Return the numbers of the extension that are given."""
+        return Fixed(self.anchor, self.spread, self.neighbours, self.tear)
+
     def _finish(self, callback: Callback | None) -> None:
-        """Build the extended map of the solution."""
-        self.map_ = self._extended(self.transport_, self._groups())
+        """Settle the rule of the extended map and build it."""
+        self.map_, self.rule_, self.calibration_ = extend(
+            self.transport_,
+            self.source_,
+            self.extension,
+            self._fixed(),
+            weights=self.weights_,
+            groups=self._groups(),
+            seed=self.seed_,
+            memory_budget=self.memory_budget,
+        )
         self._ready()
         if callback is not None:
             callback({"stage": "extension", "progress": 1.0, "state": None})
 
     def _extended(self, solution: SemiDiscreteSolution, groups: Tensor | None) -> ExtendedMap:
-        """Return the extended map of a solution: the joint one, or that of a class."""
-        return ExtendedMap.build(
-            solution.potential,
-            solution.centroids,
-            solution.within_scale or 0.0,
-            kind=self.extension,  # type: ignore[arg-type]
-            neighbours=self.neighbours,
-            a=self.anchor,
-            b=self.spread,
-            groups=groups,
-            memory_budget=self.memory_budget,
-        )
+        """Return the extended map of another solution, that of a class, by the same rule."""
+        return map_of(self.rule_, solution, groups, self.memory_budget)
 
     def sample(
         self,

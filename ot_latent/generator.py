@@ -10,13 +10,13 @@ from sklearn.utils.validation import check_is_fitted
 from ot_latent._codes import check_labels, resolve_device
 from ot_latent._random import seed_from
 from ot_latent._validation import DataError, check_array, check_positive
+from ot_latent.architectures import new_autoencoder
 from ot_latent.coders import OwnCoder, TrainedCoder
 from ot_latent.config import AutoencoderConfig, RunConfig, TrainingConfig
 from ot_latent.estimators import OTSampler
 from ot_latent.evidence import reconstruction_error
 from ot_latent.features import ClassFeatures
 from ot_latent.fitted import FittedGenerator
-from ot_latent.latent.autoencoder import build_autoencoder
 from ot_latent.latent.preprocessing import DataCodec
 from ot_latent.latent.training import train_autoencoder
 
@@ -32,12 +32,12 @@ class LatentGenerator(FittedGenerator):
         Dimension of the codes.
     model : {"auto", "mlp", "conv", "residual"}, default="auto"
         Kind of autoencoder.
-    source, solver, tolerance, extension, neighbours, anchor, spread, max_samples, memory_budget
+    source, solver, tolerance, extension, neighbours, anchor, spread, tear, max_samples, memory_budget
         As in `OTSampler`. The default source is the uniform box: it is bounded, so there
         are no rare extremes, and a product measure, so one can walk along its axes.
     loss : {"mse", "l1", "bce"}, default="mse"
         Reconstruction loss.
-    width, code_noise, code_penalty, neighbour_weight, deformation
+    width, depth, initialisation, code_noise, code_penalty, neighbour_weight, deformation
         As in `config.AutoencoderConfig`.
     activation, regulariser, skip, bottleneck_rank
         As in `config.AutoencoderConfig`.
@@ -93,6 +93,8 @@ class LatentGenerator(FittedGenerator):
         patience: int = 5,
         mixed_precision: str = "no",
         width: int = 32,
+        depth: int | str | None = None,
+        initialisation: str = "default",
         code_noise: float = 0.05,
         code_penalty: float = 1e-4,
         neighbour_weight: float = 0.0,
@@ -101,10 +103,11 @@ class LatentGenerator(FittedGenerator):
         regulariser: str = "weight_decay",
         skip: bool | None = None,
         bottleneck_rank: int | None = None,
-        extension: str = "affine",
-        neighbours: int = 30,
-        anchor: float = 0.5,
-        spread: float = 1.1,
+        extension: str = "auto",
+        neighbours: int | None = None,
+        anchor: float | None = None,
+        spread: float | None = None,
+        tear: float | None = None,
         max_samples: int | None = None,
         memory_budget: int | str | None = None,
         device: str = "auto",
@@ -127,6 +130,8 @@ class LatentGenerator(FittedGenerator):
         self.patience = patience
         self.mixed_precision = mixed_precision
         self.width = width
+        self.depth = depth
+        self.initialisation = initialisation
         self.code_noise = code_noise
         self.code_penalty = code_penalty
         self.neighbour_weight = neighbour_weight
@@ -139,6 +144,7 @@ class LatentGenerator(FittedGenerator):
         self.neighbours = neighbours
         self.anchor = anchor
         self.spread = spread
+        self.tear = tear
         self.max_samples = max_samples
         self.memory_budget = memory_budget
         self.device = device
@@ -290,7 +296,8 @@ class LatentGenerator(FittedGenerator):
         architecture = AutoencoderConfig.from_dict({k: parameters[k] for k in shapes})
         training = {k: parameters[k] for k in settings if k in parameters}
         codec = DataCodec.fit(X, self.channels)
-        network = build_autoencoder(architecture, codec.shape, self.seed_)
+        precision = TrainingConfig.from_dict(training).mixed_precision
+        network = new_autoencoder(architecture, codec.shape, self.seed_, precision)
         result = train_autoencoder(
             network,
             codec.encode(X),

@@ -29,11 +29,11 @@ FLOORS = [
     {"kernels.cells2d", "kernels.cells3d"}
     | {"latent.autoencoder", "latent.batches", "latent.classifier", "latent.neighbours", "latent.preprocessing"}
     | {"latent.training_state", "transport.cells", "transport.potential", "transport.source_kinds"}
-    | {"transport.intervals", "transport.neighbours", "transport.target_chunks"},
+    | {"transport.intervals", "transport.neighbours", "transport.target_chunks", "transport.unique_rows"},
     {"transport.crossing", "transport.local_law"},
     {"metrics", "raster", "theory", "run_folder", "transport.solution", "transport.triangulation"}
     | {"transport.plane", "transport.space"},
-    {"latent.training", "transport.stochastic_state", "transport.survey", "transport.warm_start"}
+    {"latent.flow", "latent.pairing", "latent.training", "transport.stochastic_state", "transport.survey", "transport.warm_start"}
     | {"transport.carving", "transport.inverse", "transport.line", "transport.map_report", "transport.simplex_map", "transport.two_cell"},
     {"transport.block_survey", "transport.refit"},
     {"transport.sampling"},
@@ -42,7 +42,7 @@ FLOORS = [
     | {"transport.newton_start", "transport.power_diagram"},
     {"transport.newton", "transport.singular", "transport.stochastic"},
     {"tears"},
-    {"transport.coupling"},
+    {"architectures", "transport.coupling"},
     {"_codes", "_solvers", "atlas", "coders", "features", "transport.draws"},
     {"calibration"},
     {"_extending"},
@@ -81,7 +81,7 @@ TORCH_AT_TOP |= {
     "estimators",
     "baselines",
 }
-TORCH_AT_TOP |= {"evaluation", "fitted", "generator", "_pathprox", "_units"}
+TORCH_AT_TOP |= {"architectures", "evaluation", "fitted", "generator", "_pathprox", "_units"}
 SKLEARN_AT_TOP = {
     "_conditional",
     "_control",

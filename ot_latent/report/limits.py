@@ -85,11 +85,19 @@ def _extension(sampler: Any) -> Iterator[str]:
     if sampler.extension == "none":
         yield "The map is not extended: every sample decodes a training code."
         return
+    rule = sampler.rule_
+    how = "fixed" if sampler.calibration_ is None else "chosen on held-out training codes"
+    if rule.kind == "simplex":
+        yield (
+            f"Between near codes the map is linear; facets whose jump exceeds {rule.tear:g} local "
+            f"spacings are left open. Numbers were {how}."
+        )
+        return
     yield (
-        f"New codes lie around training codes by a rule with fixed numbers: anchor "
-        f"{sampler.anchor:g}, spread {sampler.spread:g}, {sampler.neighbours} neighbours. They were "
-        "chosen once on other data, not fitted to these; novelty and spread within classes show what "
-        "they do here."
+        f"New codes lie around training codes by a rule whose numbers were {how}: anchor "
+        f"{rule.a:.3g}, spread {rule.b:.3g}, {rule.neighbours} neighbours, tears above "
+        f"{rule.tear:g} local spacings. A decoder that smooths wants a larger spread; novelty and "
+        "spread within classes show what they do here."
     )
     yield (
         "From cell to cell the map jumps. A straight walk through noise is therefore a sequence of "

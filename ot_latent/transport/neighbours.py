@@ -222,6 +222,7 @@ def one_sided_table(
     tear: float,
     groups: Tensor | None = None,
     memory_budget: Budget = None,
+    table: Tensor | None = None,
 ) -> Tensor:
     """Return the nearest codes of each code on its own side of the tears.
 
@@ -237,16 +238,20 @@ def one_sided_table(
         Integers; codes see their own group only.
     memory_budget : int or str, optional
         As in `nearest_codes`.
+    table : Tensor of shape (N, K), optional
+        What `neighbour_table` found with the same groups and K at least k.
 
     Returns
     -------
     Tensor of shape (N, k), int64
         Numbers of codes, nearest first; -1 where a side is smaller than k.
     """
-    table = neighbour_table(points, k, groups, memory_budget)
+    if table is None:
+        table = neighbour_table(points, k, groups, memory_budget)
     if not math.isfinite(tear):
-        return table
+        return table[:, :k]
     side = sides(points, table, tear, groups)
+    table = table[:, :k].clone()
     across = ((side[table.clamp(min=0)] != side[:, None]) & (table >= 0)).any(dim=1)
     for number in torch.unique(side[across]):
         members = torch.nonzero(side == number).squeeze(1)

@@ -20,6 +20,7 @@ from torch import Tensor
 from ot_latent._random import BLOCK_ROWS
 from ot_latent.transport.potential import BrenierPotential
 from ot_latent.transport.triangulation import RegularTriangulation
+from ot_latent.transport.unique_rows import unique_rows
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
@@ -230,24 +231,24 @@ class SimplexMap:
     @cached_property
     def _ring(self) -> Lists:
         """Full simplices at each cell and at those that share a simplex with it."""
-        return _lists(self._adjacency @ _incidence(self._full, len(self.points)))
+        return _lists(self.adjacency @ _incidence(self._full, len(self.points)))
 
     @cached_property
     def _rim(self) -> Lists:
         """Faces of the rim at each cell and at those that share a simplex with it."""
-        return _lists(self._adjacency @ _incidence(self._faces, len(self.points)))
+        return _lists(self.adjacency @ _incidence(self._faces, len(self.points)))
 
     @cached_property
     def _faces(self) -> Tensor:
         """Faces of full simplices that have no other on the far side, and all smaller pieces."""
         d = self.points.shape[1]
         sides = torch.cat([self._full[:, few] for few in combinations(range(d + 1), d)])
-        faces, counts = torch.unique(sides, dim=0, return_counts=True)
+        faces, counts = unique_rows(sides)
         small = self.simplices[(self.simplices < 0).any(dim=1), :d]
         return torch.cat([faces[counts == 1], small])
 
     @cached_property
-    def _adjacency(self) -> csr_array:
+    def adjacency(self) -> csr_array:
         """Cells that share a simplex, each with itself."""
         incidence = _incidence(self.simplices, len(self.points))
         return incidence @ incidence.T
@@ -291,7 +292,7 @@ def _cut(simplices: Tensor, torn: Callable[[Tensor], Tensor]) -> Tensor:
         joined = (joined.long() @ joined.long()) > 0
     parts = torch.where(joined, simplices[:, None], -1).reshape(-1, count)
     parts = parts[(parts >= 0).any(dim=1)].sort(dim=1, descending=True)[0]
-    return torch.unique(parts, dim=0)
+    return unique_rows(parts)[0]
 
 
 def _edges(simplices: Tensor) -> Tensor:
@@ -299,7 +300,7 @@ def _edges(simplices: Tensor) -> Tensor:
     pairs = [simplices[:, few] for few in combinations(range(simplices.shape[1]), 2)]
     both = torch.cat(pairs) if pairs else simplices.new_zeros((0, 2))
     both = both[(both >= 0).all(dim=1)]
-    return torch.unique(both.sort(dim=1)[0], dim=0)
+    return unique_rows(both.sort(dim=1)[0])[0]
 
 
 def _padded(simplices: Tensor, columns: int) -> Tensor:

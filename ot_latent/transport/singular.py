@@ -23,6 +23,7 @@ from ot_latent.transport.neighbours import TearRule, dihedral_angle
 from ot_latent.transport.potential import BrenierPotential
 from ot_latent.transport.power_diagram import PowerDiagram
 from ot_latent.transport.sources import Source, UniformBox
+from ot_latent.transport.unique_rows import unique_rows
 
 if TYPE_CHECKING:
     from ot_latent.transport.neighbours import Budget
@@ -252,5 +253,5 @@ def _met(best: Tensor) -> tuple[Tensor, Tensor]:
     """Return the pairs (best, other) that draws met, each once, and how many met it."""
     others = best[:, 1:]
     pairs = torch.stack([best[:, :1].expand_as(others), others], dim=2).reshape(-1, 2)
-    pairs, counts = torch.unique(pairs.sort(dim=1)[0], dim=0, return_counts=True)
+    pairs, counts = unique_rows(pairs.sort(dim=1)[0])
     return pairs, counts.double()

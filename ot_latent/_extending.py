@@ -1,0 +1,258 @@
+"""From a solved transport to its extended map: which rule, which numbers, and their way into files."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ot_latent._random import BLOCK_ROWS, Stream
+from ot_latent._validation import check_positive
+from ot_latent.calibration.judge import HELD_OUT, LEAST
+from ot_latent.calibration.local import calibrate_local, width_of_table
+from ot_latent.calibration.record import Calibration, Fixed
+from ot_latent.calibration.simplex import calibrate_simplex
+from ot_latent.transport.extension import ANGLE, SIMPLEX_DIM, ExtendedMap, Kind, check_kind
+from ot_latent.transport.neighbours import neighbour_table, one_sided_table
+from ot_latent.transport.simplex_map import SimplexMap
+from ot_latent.transport.solution import SemiDiscreteSolution
+from ot_latent.transport.sources import Source
+
+AUTO = "auto"
+
+
+@dataclass(frozen=True)
+class Rule:
+    """The rule of an extended map with all its numbers.
+
+    Attributes
+    ----------
+    kind : str
+        As in `transport.ExtendedMap`.
+    a, b, neighbours, tear, angle : float, float, int, float, float
+        As there.
+    """
+
+    kind: Kind
+    a: float
+    b: float
+    neighbours: int
+    tear: float
+    angle: float = ANGLE
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything, ready for JSON."""
+        return asdict(self)
+
+
+def check_rule(kind: str, fixed: Fixed) -> None:
+    """Refuse a rule that is unknown or whose numbers are out of range.
+
+    Parameters
+    ----------
+    kind : str
+        "auto" or a kind of `transport.ExtendedMap`.
+    fixed : Fixed
+        The numbers that are given.
+
+    Raises
+    ------
+    ValueError
+        If one cannot be what it is.
+    """
+    if kind != AUTO:
+        check_kind(kind)
+    if fixed.neighbours is not None:
+        check_positive(fixed.neighbours, "neighbours", integer=True)
+    if fixed.tear is not None:
+        check_positive(fixed.tear, "tear")
+
+
+def extend(
+    solution: SemiDiscreteSolution,
+    source: Source,
+    kind: str,
+    fixed: Fixed,
+    *,
+    weights: Tensor,
+    groups: Tensor | None,
+    seed: int,
+    memory_budget: int | str | None,
+) -> tuple[ExtendedMap, Rule, Calibration | None]:
+    """Settle the rule of a solved transport and build its map.
+
+    Numbers that are not given are calibrated where there are codes enough
+    (`ot_latent.calibration`), else set to what served elsewhere.
+
+    Parameters
+    ----------
+    solution : SemiDiscreteSolution
+        The transport.
+    source : Source
+        The noise.
+    kind : str
+        "auto": simplices up to three dimensions, affine local laws above.
+    fixed : Fixed
+        The numbers that are given.
+    weights : Tensor of shape (N,)
+        Masses of the targets.
+    groups : Tensor of shape (N,) or None
+        Labels as integers.
+    seed : int
+        Seed of the calibration.
+    memory_budget : int or str or None
+        Working memory.
+
+    Returns
+    -------
+    map_ : ExtendedMap
+        The map.
+    rule : Rule
+        What it is.
+    calibration : Calibration or None
+        Why, where there was a choice.
+    """
+    u, found = solution.potential, None
+    settled = resolved_kind(kind, solution)
+    rule = Rule(settled, **fixed.settings(low=settled == "simplex"))
+    table, few = None, len(u.points) < LEAST
+    if rule.kind == "simplex" and not few and fixed.tear is None:
+        found = calibrate_simplex(
+            u.points, source, weights=weights, groups=groups, fixed=fixed, seed=seed
+        )
+    elif rule.kind in ("affine", "noise") and not few and None in fixed:
+        width = width_of_table(len(u.points), fixed)
+        table = neighbour_table(u.points, width, groups, memory_budget)
+        residuals = _residuals(solution, source, rule.kind, seed)
+        found = calibrate_local(
+            u.points, table, residuals, weights=weights, groups=groups, fixed=fixed, seed=seed
+        )
+    if found is not None:
+        best = found.chosen
+        rule = replace(rule, a=best.a, b=best.b, neighbours=best.neighbours, tear=best.tear)
+    return map_of(rule, solution, groups, memory_budget, table=table), rule, found
+
+
+def resolved_kind(kind: str, solution: SemiDiscreteSolution) -> Kind:
+    """Return the kind of map that "auto" stands for.
+
+    Parameters
+    ----------
+    kind : str
+        "auto" or a kind.
+    solution : SemiDiscreteSolution
+        The transport; without centroids the local law is drawn.
+
+    Returns
+    -------
+    str
+        A kind.
+    """
+    if kind != AUTO:
+        return kind  # type: ignore[return-value]
+    if solution.centroids is None or not solution.within_scale:
+        return "noise"
+    return "simplex" if solution.potential.dim <= SIMPLEX_DIM else "affine"
+
+
+def map_of(
+    rule: Rule,
+    solution: SemiDiscreteSolution,
+    groups: Tensor | None,
+    memory_budget: int | str | None,
+    *,
+    table: Tensor | None = None,
+) -> ExtendedMap:
+    """Build the map of a settled rule.
+
+    Parameters
+    ----------
+    rule : Rule
+        The rule.
+    solution : SemiDiscreteSolution
+        The transport: the joint one, or that of a class.
+    groups : Tensor of shape (N,) or None
+        Labels as integers.
+    memory_budget : int or str or None
+        Working memory.
+    table : Tensor of shape (N, K), optional
+        Neighbours found earlier, at least as many as the rule has.
+
+    Returns
+    -------
+    ExtendedMap
+        The map.
+    """
+    u, scale = solution.potential, solution.within_scale or 0.0
+    numbers = rule.to_dict()
+    if table is not None:
+        own = one_sided_table(u.points, rule.neighbours, rule.tear, groups, memory_budget, table)
+        del numbers["neighbours"]
+        return ExtendedMap(u, solution.centroids, own.to(torch.int32), scale, **numbers)
+    return ExtendedMap.build(
+        u, solution.centroids, scale, groups=groups, memory_budget=memory_budget, **numbers
+    )
+
+
+def map_to_tensors(map_: ExtendedMap) -> dict[str, Tensor]:
+    """Return what of a map is large and not in its solution.
+
+    Parameters
+    ----------
+    map_ : ExtendedMap
+        The map.
+
+    Returns
+    -------
+    dict of str to Tensor
+        neighbours; simplices where there are some.
+    """
+    own = {"neighbours": map_.neighbours}
+    return own if map_.simplex is None else own | {"simplices": map_.simplex.simplices}
+
+
+def map_from_parts(
+    solution: SemiDiscreteSolution, tensors: dict[str, Tensor], rule: Rule
+) -> ExtendedMap:
+    """Rebuild a map from its solution, its tensors and its rule.
+
+    Parameters
+    ----------
+    solution : SemiDiscreteSolution
+        The transport.
+    tensors : dict of str to Tensor
+        As from `map_to_tensors`.
+    rule : Rule
+        The rule.
+
+    Returns
+    -------
+    ExtendedMap
+        A map that does the same.
+    """
+    u, simplex = solution.potential, None
+    if rule.kind == "simplex" and solution.centroids is not None:
+        middles = solution.centroids.to(u.points).double()
+        simplex = SimplexMap(middles, u.points.double(), tensors["simplices"], rule.b)
+    numbers = rule.to_dict()
+    del numbers["neighbours"]
+    return ExtendedMap(
+        u, solution.centroids, tensors["neighbours"], solution.within_scale or 0.0,
+        simplex=simplex, **numbers,
+    )  # fmt: skip
+
+
+def _residuals(solution: SemiDiscreteSolution, source: Source, kind: str, seed: int) -> Tensor:
+    """Return residuals of noise within its cells, for the calibration."""
+    u, rows = solution.potential, -(-HELD_OUT // BLOCK_ROWS) * BLOCK_ROWS
+    points = u.points
+    x = source.sample(
+        rows, seed=seed, stream=Stream.SPLIT, dtype=points.dtype, device=points.device
+    )
+    probe = ExtendedMap(
+        u, solution.centroids, points.new_zeros((len(points), u.dim), dtype=torch.int32),
+        solution.within_scale or 0.0, kind,  # type: ignore[arg-type]
+    )  # fmt: skip
+    return probe.residual(x, probe.cell_index(x), seed=seed)

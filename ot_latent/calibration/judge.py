@@ -1,0 +1,184 @@
+"""How candidates are judged: against codes held out from the training codes."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ot_latent.calibration.record import Calibration, Candidate
+from ot_latent.metrics.fidelity import frechet_distance, precision_recall
+
+LEAST = 400  # codes from which there are enough to hold some out
+HELD_OUT, SHARE = 2000, 5  # at most so many codes are held out, and at most one in so many
+NOVELTY = 0.9  # least novelty ratio of a candidate
+
+
+class Judge:
+    """Compares new codes with held-out ones.
+
+    Parameters
+    ----------
+    points : Tensor of shape (N, d)
+        Codes.
+    held, atoms : Tensor of shape (m,)
+        Numbers of the held-out codes, and of the codes of the fit that new ones are made from.
+    level : float
+        Median distance of held-out codes to the closest code of the fit.
+    novelty : float, default=0.9
+        Novelty ratio below which the score rises.
+    """
+
+    def __init__(
+        self, points: Tensor, held: Tensor, atoms: Tensor, level: float, novelty: float = NOVELTY
+    ) -> None:
+        self.atoms = points[atoms].double()
+        self._fresh = points[held].double()
+        self._total = float(self._fresh.var(dim=0).sum())
+        self._level, self._novelty = level, novelty
+        self._floor = self._figures(self.atoms)
+
+    def __call__(
+        self, codes: Tensor, near: Tensor, modes: Tensor, a: float, b: float, k: int, tear: float
+    ) -> Candidate:
+        """Judge codes (m, d) of a setting, `near` their distances to the closest code of the fit."""
+        precision, recall, frechet = self._figures(codes)
+        variance = within(codes, modes) / max(within(self.atoms, modes), 1e-300)
+        novelty = float(near.median()) / max(self._level, 1e-300)
+        real = self._floor
+        score = max(0.0, real[0] - precision) + max(0.0, real[1] - recall)
+        score += abs(math.log(max(variance, 1e-9))) + max(0.0, frechet - real[2])
+        score += 10 * max(0.0, self._novelty - novelty)
+        return Candidate(a, float(b), k, tear, precision, recall, variance, frechet, novelty, score)
+
+    def outcome(self, found: list[Candidate], fitted: int) -> Calibration:
+        """Return the outcome.
+
+        Parameters
+        ----------
+        found : list of Candidate
+            All candidates.
+        fitted : int
+            Number of codes of the fit.
+
+        Returns
+        -------
+        Calibration
+            With the candidate of the smallest score.
+        """
+        precision, recall, frechet = self._floor
+        real = Candidate(1.0, 0.0, 1, math.inf, precision, recall, 1.0, frechet, 0.0, 0.0)
+        best = min(found, key=lambda candidate: candidate.score)
+        return Calibration(best, tuple(found), real, fitted, len(self._fresh))
+
+    def _figures(self, codes: Tensor) -> tuple[float, float, float]:
+        """Return precision, recall and the relative Frechet distance."""
+        both = precision_recall(real=self._fresh, generated=codes)
+        distance = frechet_distance(real=self._fresh, generated=codes)
+        return both.precision, both.recall, distance / max(self._total, 1e-300)
+
+
+def held_out(count: int) -> int:
+    """Return how many codes are held out.
+
+    Parameters
+    ----------
+    count : int
+        Number of codes.
+
+    Returns
+    -------
+    int
+        A fifth, at most 2,000.
+    """
+    return min(HELD_OUT, count // SHARE)
+
+
+def split(count: int, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+    """Return the numbers of the codes that are held out, and of the others.
+
+    Parameters
+    ----------
+    count : int
+        Number of codes.
+    rng : numpy.random.Generator
+        Source of the order.
+
+    Returns
+    -------
+    held, fit : Tensor of int64
+        Two disjoint sets, in random order.
+    """
+    order = torch.from_numpy(rng.permutation(count))
+    few = held_out(count)
+    return order[:few], order[few:]
+
+
+def modes_of(side: Tensor, groups: Tensor | None) -> Tensor:
+    """Return numbers of the combinations of side and group.
+
+    Parameters
+    ----------
+    side : Tensor of shape (N,)
+        Sides.
+    groups : Tensor of shape (N,) or None
+        Groups.
+
+    Returns
+    -------
+    Tensor of shape (N,), int64
+        One number per combination.
+    """
+    if groups is None:
+        return side
+    groups = groups.to(side)
+    return torch.unique(side * (groups.max() + 1) + groups, return_inverse=True)[1]
+
+
+def balanced(base: Tensor, local: Tensor, atoms: Tensor, modes: Tensor, most: float = 3.0) -> float:
+    """Return b at which base + b local varies as much within modes as the atoms do.
+
+    Parameters
+    ----------
+    base, local, atoms : Tensor of shape (m, d)
+        Codes without spread, their spread, and the codes that they are made from.
+    modes : Tensor of shape (m,)
+        Mode of each row.
+    most : float, default=3.0
+        Largest b.
+
+    Returns
+    -------
+    float
+        The larger root of a quadratic equation, at least 0 and at most `most`.
+    """
+    whole, least = within(atoms, modes), within(base, modes)
+    square = within(local, modes)
+    cross = (within(base + local, modes) - least - square) / 2
+    if square <= 0:
+        return 1.0
+    root = cross**2 - square * (least - whole)
+    return min(most, max(0.0, (math.sqrt(max(root, 0.0)) - cross) / square))
+
+
+def within(codes: Tensor, modes: Tensor) -> float:
+    """Return the sum of squares around the means of the modes.
+
+    Parameters
+    ----------
+    codes : Tensor of shape (m, d)
+        Codes.
+    modes : Tensor of shape (m,)
+        Mode of each.
+
+    Returns
+    -------
+    float
+        Sum over all rows.
+    """
+    count = int(modes.max()) + 1
+    size = torch.bincount(modes, minlength=count).clamp(min=1)[:, None]
+    means = codes.new_zeros(count, codes.shape[1]).index_add_(0, modes, codes) / size
+    return float((codes - means[modes]).square().sum())
