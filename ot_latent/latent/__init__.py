@@ -18,6 +18,12 @@ if TYPE_CHECKING:
         Classifier as Classifier,
         train_classifier as train_classifier,
     )
+    from ot_latent.latent.flow import (
+        Flow as Flow,
+        FlowConfig as FlowConfig,
+        train_flow as train_flow,
+    )
+    from ot_latent.latent.pairing import pairs_of as pairs_of
     from ot_latent.latent.preprocessing import (
         ConstantFeatureWarning as ConstantFeatureWarning,
         DataCodec as DataCodec,
@@ -33,6 +39,8 @@ __getattr__, __dir__, __all__ = attach(
     {
         "autoencoder": ["Autoencoder", "build_autoencoder"],
         "classifier": ["Classifier", "train_classifier"],
+        "flow": ["Flow", "FlowConfig", "train_flow"],
+        "pairing": ["pairs_of"],
         "preprocessing": ["ConstantFeatureWarning", "DataCodec"],
         "training": ["TrainingResult", "TrainingState", "train_autoencoder"],
     },
