@@ -15,8 +15,9 @@ import torch
 from torch import Tensor
 
 from ot_latent._validation import DataError, check_array
+from ot_latent.architectures import new_autoencoder
 from ot_latent.config import AutoencoderConfig
-from ot_latent.latent.autoencoder import Autoencoder, build_autoencoder, decode_rows, encode_rows
+from ot_latent.latent.autoencoder import Autoencoder, decode_rows, encode_rows
 from ot_latent.latent.layers import in_blocks
 from ot_latent.latent.preprocessing import DataCodec
 
@@ -168,7 +169,7 @@ class TrainedCoder:
             The coder.
         """
         settings = AutoencoderConfig.from_dict(config["autoencoder"])
-        model = build_autoencoder(settings, tuple(config["shape"]), seed=0)
+        model = new_autoencoder(settings, tuple(config["shape"]), seed=0)
         model.encoder.load_state_dict(dict(tensors["encoder"]))
         model.decoder.load_state_dict(dict(tensors["decoder"]))
         return cls(DataCodec.from_dict(config["codec"]), model.to(device).eval())

@@ -17,8 +17,10 @@ from ot_latent.cli.command import Maybe
 from ot_latent.cli.console import Console
 from ot_latent.config import (
     ConfigError,
+    Depth,
     Device,
     ExtensionKind,
+    Initialisation,
     Loss,
     Model,
     Regulariser,
@@ -33,7 +35,7 @@ if TYPE_CHECKING:
 SETTINGS = {
     "data": ("data", "data_dir", "labels", "label_column", "channels", "codes"),
     "autoencoder": (
-        *("model", "latent_dim", "width", "loss"),
+        *("model", "latent_dim", "width", "depth", "initialisation", "loss"),
         *("code_noise", "code_penalty", "neighbour_weight", "deformation"),
         *("regulariser", "skip", "bottleneck_rank"),
     ),
@@ -83,6 +85,10 @@ class Train:
     """Dimension of the codes."""
     width: Maybe[int] = None
     """Channels of the first layer."""
+    depth: Maybe[Depth] = None
+    """Hidden layers of an mlp, layers per scale of the others; auto: as many as precision and chance allow."""
+    initialisation: Maybe[Initialisation] = None
+    """Gain of the first weights: sqrt(2), or critical."""
     epochs: Maybe[int] = None
     """Passes over the data (default: chosen from their number)."""
     batch_size: Maybe[int] = None

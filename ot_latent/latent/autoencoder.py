@@ -13,6 +13,7 @@ from ot_latent.config import AutoencoderConfig, PriorAutoencoderConfig
 from ot_latent.latent.homogeneous import AffineSkip, bend, narrow, resolve_activation
 from ot_latent.latent.layers import (
     BLOCK,
+    Gain,
     Patches,
     Residual,
     Unpatches,
@@ -208,8 +209,10 @@ def resolve_kind(
     return "conv" if config.model == "auto" else config.model
 
 
-def build_autoencoder(config: AutoencoderConfig, shape: tuple[int, ...], seed: int) -> Autoencoder:
-    """Build an autoencoder whose parameters are a function of (config, shape, seed) alone.
+def build_autoencoder(
+    config: AutoencoderConfig, shape: tuple[int, ...], seed: int, *, gain: Gain | None = None
+) -> Autoencoder:
+    """Build an autoencoder whose parameters are a function of (config, shape, seed, gain) alone.
 
     Parameters
     ----------
@@ -219,6 +222,8 @@ def build_autoencoder(config: AutoencoderConfig, shape: tuple[int, ...], seed: i
         Shape of one row: (c, h, w) or (features,).
     seed : int
         Non-negative seed of the initial parameters.
+    gain : callable, optional
+        Gain of weights before an activation, from their number of inputs; by default sqrt(2).
 
     Returns
     -------
@@ -230,7 +235,7 @@ def build_autoencoder(config: AutoencoderConfig, shape: tuple[int, ...], seed: i
     DataError
         If `latent_dim` exceeds the number of values of a row.
     ValueError
-        If the network or the loss does not fit the shape.
+        If the network or the loss does not fit the shape, or depth or gain are left to theory.
 
     Examples
     --------
@@ -244,7 +249,12 @@ def build_autoencoder(config: AutoencoderConfig, shape: tuple[int, ...], seed: i
             f"latent_dim must be at most the number of values of a row, {prod(shape)}, got "
             f"{config.latent_dim}; choose a smaller latent_dim."
         )
-    return cast(Autoencoder, seeded(lambda: Autoencoder(config, shape), seed))
+    if config.depth == "auto" or (config.initialisation == "critical" and gain is None):
+        raise ValueError(
+            f"config must name a depth and come with a gain, got depth={config.depth!r} and "
+            f"initialisation={config.initialisation!r}; use architectures.new_autoencoder."
+        )
+    return cast(Autoencoder, seeded(lambda: Autoencoder(config, shape), seed, gain=gain))
 
 
 def encode_rows(model: nn.Module, x: Tensor, *, start: int = 0, block: int = BLOCK) -> Tensor:
@@ -325,10 +335,10 @@ class _DenseDecoder(nn.Module):
 
 
 def _dense(inputs: int, config: AutoencoderConfig, outputs: int) -> nn.Sequential:
-    """Return three hidden layers with row-wise norms (or rectifiers alone) between two sizes."""
+    """Return hidden layers (3 by default) with row-wise norms (or rectifiers alone) between two sizes."""
     hidden, activation = 8 * config.width, resolve_activation(config, "mlp")
     parts: list[nn.Module] = [linear(inputs, hidden), bend(activation, hidden, image=False)[-1]]
-    for _ in range(2):
+    for _ in range((3 if config.depth is None else int(config.depth)) - 1):
         factor, width = narrow(hidden, config.bottleneck_rank, image=False)
         parts += [*factor, linear(width, hidden), *bend(activation, hidden, image=False)]
     return nn.Sequential(*parts, linear(hidden, outputs, gain=0.5))
@@ -337,6 +347,16 @@ def _dense(inputs: int, config: AutoencoderConfig, outputs: int) -> nn.Sequentia
 def _channels(config: AutoencoderConfig, levels: int) -> list[int]:
     """Return the channels of every level: doubled at most twice."""
     return [config.width * min(2**level, 4) for level in range(levels)]
+
+
+def _same_size(config: AutoencoderConfig, channels: int, deep: bool) -> list[nn.Module]:
+    """Return the layers of one scale: residual blocks (1 by default), or convolutions (none)."""
+    depth = int(deep) if config.depth is None else int(config.depth)
+    if deep:
+        return [Residual(channels) for _ in range(depth)]
+    bends = [bend(resolve_activation(config, "conv"), channels, image=True) for _ in range(depth)]
+    layers = [[*each, nn.Conv2d(channels, channels, 3, padding=1)] for each in bends]
+    return [part for layer in layers for part in layer]
 
 
 def _image_encoder(
@@ -352,7 +372,7 @@ def _image_encoder(
             factor, inputs = narrow(channels[level - 1], config.bottleneck_rank, image=True)
             parts += [*bend(activation, channels[level - 1], image=True), *factor]
             parts += [nn.Conv2d(inputs, width, 3, stride=2, padding=1)]
-        parts += [Residual(width)] if deep else []
+        parts += _same_size(config, width, deep)
     parts += [*bend(activation, channels[-1], image=True), nn.Flatten()]
     parts += [linear(channels[-1] * prod(sizes[-1]), outputs, gain=1.0)]
     curved = nn.Sequential(*parts)
@@ -368,7 +388,7 @@ def _image_decoder(
     first = (channels[-1], *sizes[-1])
     parts: list[nn.Module] = [linear(config.latent_dim, prod(first)), nn.Unflatten(1, first)]
     for level in reversed(range(len(sizes))):
-        parts += [Residual(channels[level])] if deep else []
+        parts += _same_size(config, channels[level], deep)
         parts += bend(activation, channels[level], image=True)
         if level:
             factor, inputs = narrow(channels[level], config.bottleneck_rank, image=True)

@@ -41,7 +41,7 @@ def he_gain(inputs: int) -> float:
 
 
 def seeded(
-    build: Callable[[], nn.Module], seed: int, salt: int = 0, gain: Gain = he_gain
+    build: Callable[[], nn.Module], seed: int, salt: int = 0, gain: Gain | None = None
 ) -> nn.Module:
     """Build a module whose parameters are a function of (architecture, seed, salt, gain) alone.
 
@@ -57,7 +57,8 @@ def seeded(
     salt : int, default=0
         Tells apart modules of one seed.
     gain : callable, optional
-        Gain of the layers that do not have one of their own, from their number of inputs.
+        Gain of the layers that do not have one of their own, from their number of inputs; by
+        default `he_gain`.
 
     Returns
     -------
@@ -74,7 +75,7 @@ def seeded(
         module = build()
     module = module.to_empty(device="cpu")
     for index, part in enumerate(module.modules()):
-        _fill(part, generator(seed, Stream.INITIALISATION, index, salt), gain)
+        _fill(part, generator(seed, Stream.INITIALISATION, index, salt), gain or he_gain)
     return module
 
 
