@@ -1,0 +1,247 @@
+"""Does the predicted cut-off tell how deep a network can be trained? Two initialisations, one task.
+
+Plain tanh and ReLU networks of growing depth learn scikit-learn's digits from PyTorch's default
+start and from the critical gain; `suggest_depth` names a depth for each beforehand.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from benchmarks import results
+from ot_latent import plotting
+from ot_latent._random import Stream, generator
+from ot_latent.theory import depth as theory
+
+KEY = ("activation", "initialisation", "width", "depth", "seed")
+FILE = results.FOLDER / "depth.json"
+PICTURE = Path(__file__).parents[1] / "docs" / "images" / "depth_trainability.png"
+WIDTH, EPOCHS, BATCH, RATE = 64, 30, 64, 1e-3
+DEPTHS = (1, 2, 3, 6, 8, 10, 13, 16, 21, 26, 31, 40, 50, 63)
+OTHER_WIDTHS, SHALLOW = (32, 128), 2
+INITIALISATIONS = ("pytorch", "critical")
+ACTIVATIONS = {"tanh": nn.Tanh, "relu": nn.ReLU}
+CHANCE = 0.1
+
+
+def digits() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Return training and held-out rows, standardised by one mean and one deviation."""
+    from sklearn.datasets import load_digits
+
+    x, y = load_digits(return_X_y=True)
+    order = generator(0, Stream.SPLIT, 0).permutation(len(x))
+    x, y = torch.tensor(x[order], dtype=torch.float32), torch.tensor(y[order])
+    cut = round(0.75 * len(x))
+    x = (x - x[:cut].mean()) / x[:cut].std()
+    return x[:cut], y[:cut], x[cut:], y[cut:]
+
+
+def network(activation: str, initialisation: str, depth: int, width: int, seed: int) -> nn.Module:
+    """Return a plain network whose parameters are a function of the arguments."""
+    parts: list[nn.Module] = []
+    for layer in range(depth):
+        parts += [nn.Linear(64 if layer == 0 else width, width), ACTIVATIONS[activation]()]
+    model = nn.Sequential(*parts, nn.Linear(width, 10))
+    linear = [part for part in model if isinstance(part, nn.Linear)]
+    with torch.no_grad():
+        for number, part in enumerate(linear):
+            fill(part, activation, initialisation, generator(seed, Stream.INITIALISATION, number))
+    return model
+
+
+def fill(part: nn.Linear, activation: str, initialisation: str, rng: np.random.Generator) -> None:
+    """Draw the parameters of a layer."""
+    inputs = part.in_features
+    if initialisation == "pytorch":  # what nn.Linear itself draws
+        for parameter in (part.weight, part.bias):
+            draws = rng.uniform(-1, 1, tuple(parameter.shape)) / math.sqrt(inputs)
+            parameter.copy_(torch.from_numpy(draws))
+        return
+    scale = theory.critical_gain(inputs, activation) / math.sqrt(inputs)
+    part.weight.copy_(torch.from_numpy(scale * rng.standard_normal(tuple(part.weight.shape))))
+    part.bias.zero_()
+
+
+def train(model: nn.Module, x: torch.Tensor, y: torch.Tensor, epochs: int, seed: int) -> None:
+    """Train by Adam with a fixed rate."""
+    optimiser = torch.optim.Adam(model.parameters(), lr=RATE)
+    for epoch in range(epochs):
+        order = torch.from_numpy(generator(seed, Stream.TRAINING_ORDER, epoch).permutation(len(x)))
+        for rows in order.split(BATCH):
+            optimiser.zero_grad()
+            nn.functional.cross_entropy(model(x[rows]), y[rows]).backward()
+            optimiser.step()
+
+
+def run(
+    activation: str, initialisation: str, depth: int, width: int, seed: int, epochs: int
+) -> dict[str, Any]:
+    """Train one network and judge it on held-out digits."""
+    x, y, x_test, y_test = digits()
+    model = network(activation, initialisation, depth, width, seed)
+    cpu = time.process_time()
+    train(model, x, y, epochs, seed)
+    cpu = time.process_time() - cpu
+    with torch.no_grad():
+        accuracy = float((model(x_test).argmax(1) == y_test).float().mean())
+    return {
+        "activation": activation,
+        "initialisation": initialisation,
+        "depth": depth,
+        "seed": seed,
+        "accuracy": round(accuracy, 4),
+        "width": width,
+        "epochs": epochs,
+        "cpu_s": round(cpu, 2),
+        "load": round(os.getloadavg()[0], 2),
+    }
+
+
+def prediction(activation: str, initialisation: str, width: int = WIDTH) -> dict[str, Any]:
+    """Return the depths that theory names before any training, in float32.
+
+    The cut-off begins where a round trip through the layers meets the precision, and ends where a
+    single passage does.
+    """
+    found = theory.suggest_depth(initialisation, width, torch.float32, activation)
+    begin = None if found.cutoff is None else found.cutoff.centre
+    return {
+        "suggested": found.depth,
+        "drift": found.walk.drift,
+        "begin": begin,
+        "end": None if begin is None else 2 * begin,
+    }
+
+
+def curves(
+    record: dict[str, Any], activation: str, width: int = WIDTH
+) -> dict[str, dict[int, list[float]]]:
+    """Return accuracies by initialisation and depth."""
+    found: dict[str, dict[int, list[float]]] = {}
+    for row in sorted(record["rows"], key=lambda r: (r["depth"], r["seed"])):
+        if row["activation"] == activation and row["width"] == width:
+            by_depth = found.setdefault(row["initialisation"], {})
+            by_depth.setdefault(row["depth"], []).append(row["accuracy"])
+    return found
+
+
+def plan(options: argparse.Namespace) -> list[tuple[str, str, int, int, int]]:
+    """Return what is to be trained: a whole curve, and three depths at other widths."""
+    found = []
+    for activation in options.activation:
+        for start in INITIALISATIONS:
+            todo = [(depth, WIDTH) for depth in options.depth]
+            for width in options.width:
+                told = prediction(activation, start, width)
+                ends = [] if told["end"] is None else [round(told["end"])]
+                todo += [(depth, width) for depth in (SHALLOW, told["suggested"], *ends)]
+            found += [
+                (activation, start, depth, width, seed)
+                for depth, width in todo
+                for seed in options.seed
+            ]
+    return found
+
+
+def markdown(record: dict[str, Any]) -> str:
+    """Return the table: what is learnt where it was suggested, before and beyond."""
+    head = ("network", "start", "width", "drift per layer", "predicted cut-off", "suggested")
+    head += (
+        f"accuracy at {SHALLOW}",
+        "at the suggested depth",
+        "at the cut-off's end",
+        "last above 90 %",
+    )
+    lines = []
+    for activation in ACTIVATIONS:
+        for width in (WIDTH, *OTHER_WIDTHS):
+            for start, scores in curves(record, activation, width).items():
+                lines.append(_line(activation, start, width, scores))
+    return results.table(head, lines)
+
+
+def _line(activation: str, start: str, width: int, scores: dict[int, list[float]]) -> list[Any]:
+    told = prediction(activation, start, width)
+    means = {d: float(np.mean(a)) for d, a in scores.items()}
+    good = [d for d in means if all(a >= 0.9 for e, a in means.items() if e <= d)]
+    end = told["end"]
+    beyond = None if end is None else min((d for d in means if d >= round(end)), default=None)
+    shown = (SHALLOW, max((d for d in means if d <= told["suggested"]), default=None), beyond)
+    return [
+        activation,
+        start,
+        width,
+        f"{told['drift']:.4f}",
+        None if end is None else f"{told['begin']:.1f} to {end:.1f}",
+        told["suggested"],
+        *(f"{means[d]:.3f} (depth {d})" if d in means else None for d in shown),
+        max(good, default=None) if width == WIDTH else None,
+    ]
+
+
+def picture(record: dict[str, Any], path: Path) -> None:
+    """Draw both activations side by side."""
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    from matplotlib import pyplot
+
+    names = {"pytorch": "PyTorch's default", "critical": "critical gain"}
+    shown = [activation for activation in ACTIVATIONS if curves(record, activation)]
+    size = (5.75 * len(shown), 4.2)
+    with plotting.style():
+        figure, axes = pyplot.subplots(
+            1, len(shown), figsize=size, layout="constrained", squeeze=False
+        )
+    for ax, activation in zip(axes[0], shown, strict=True):
+        found = curves(record, activation)
+        told = {start: prediction(activation, start) for start in found}
+        plotting.trainability(
+            list(next(iter(found.values()))),
+            {names[s]: list(scores.values()) for s, scores in found.items()},
+            suggested={names[s]: told[s]["suggested"] for s in found},
+            cutoffs={
+                names[s]: (told[s]["begin"], told[s]["end"]) for s in found if told[s]["begin"]
+            },
+            chance=CHANCE,
+            title=f"{activation} networks of width {WIDTH} on digits",
+            ax=ax,
+        )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=130)
+    pyplot.close(figure)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Train, merge, draw, print the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--depth", type=int, nargs="*", default=DEPTHS)
+    parser.add_argument("--seed", type=int, nargs="*", default=[0, 1, 2])
+    parser.add_argument("--activation", choices=list(ACTIVATIONS), nargs="*", default=ACTIVATIONS)
+    parser.add_argument("--width", type=int, nargs="*", default=OTHER_WIDTHS)
+    parser.add_argument("--epochs", type=int, default=EPOCHS)
+    parser.add_argument("--out", type=Path, default=FILE)
+    parser.add_argument("--picture", type=Path, default=PICTURE)
+    parser.add_argument("--table", action="store_true", help="print the table of what is there")
+    options = parser.parse_args(arguments)
+    for activation, start, depth, width, seed in [] if options.table else plan(options):
+        row = run(activation, start, depth, width, seed, options.epochs)
+        results.merge(options.out, [row], KEY)
+    record = results.read(options.out)
+    picture(record, options.picture)
+    print(markdown(record))
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
