@@ -1,0 +1,195 @@
+"""What options from theory do to an autoencoder: held-out error, decoder ceiling, active neurons, time.
+
+Every variant is one set of settings of the public configuration, trained and judged alike. A null
+result is a result: variants are compared with their base, over several seeds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import time
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from ot_latent.architectures import new_autoencoder
+from torch import nn
+
+from benchmarks import results
+from ot_latent import datasets
+from ot_latent.coders import TrainedCoder
+from ot_latent.config import AutoencoderConfig, TrainingConfig
+from ot_latent.evidence import reconstruction_error
+from ot_latent.latent.classifier import Classifier, train_classifier
+from ot_latent.latent.layers import in_blocks
+from ot_latent.latent.preprocessing import DataCodec
+from ot_latent.latent.training import train_autoencoder
+from ot_latent.metrics import frechet_distance, precision_recall
+
+KEY = ("data", "variant", "seed")
+FILE = results.FOLDER / "theory_on_autoencoder.json"
+PAGE = Path(__file__).with_suffix(".md")
+BASE: dict[str, Any] = {"model": "mlp", "latent_dim": 16, "width": 16}  # hidden layers of 128
+TRAINING: dict[str, Any] = {"patience": 100, "batch_size": 64}
+EPOCHS = {"digits": 60, "fashion-mnist": 15}
+ROWS = {"digits": 1200, "fashion-mnist": 5000}
+QUIET = (
+    1e-3  # a unit whose output varies less than this share of its layer's most lively is not active
+)
+
+RELU: dict[str, Any] = {"activation": "relu", "skip": False}  # no norms, no linear path
+# Name -> settings of the autoencoder, and of the training under the key "training".
+VARIANTS: dict[str, dict[str, Any]] = {
+    "default": {},
+    "critical": {"initialisation": "critical"},
+    "depth auto": {"depth": "auto"},
+    "depth auto, critical": {"depth": "auto", "initialisation": "critical"},
+    "plain ReLU": RELU,
+    "plain ReLU, critical": RELU | {"initialisation": "critical"},
+    "plain ReLU, depth auto": RELU | {"depth": "auto"},
+    "plain ReLU, depth auto, critical": RELU | {"depth": "auto", "initialisation": "critical"},
+    "plain ReLU, depth 24": RELU | {"depth": 24},
+    "plain ReLU, depth 24, critical": RELU | {"depth": 24, "initialisation": "critical"},
+}
+
+
+@cache
+def task(data: str) -> tuple[np.ndarray, np.ndarray, np.ndarray, Classifier]:
+    """Return training rows, held-out rows in two halves, and a classifier for the features."""
+    train, test = (datasets.load(data, split=part) for part in ("train", "test"))
+    x, y = train.x[: ROWS[data]], np.asarray(train.y[: ROWS[data]])
+    half = min(len(test.x), 2000) // 2
+    codec = DataCodec.fit(x)
+    judge = train_classifier(codec.encode(x), y, seed=0, epochs=10)
+    return x, test.x[:half], test.x[half : 2 * half], judge
+
+
+def active_neurons(coder: TrainedCoder, rows: np.ndarray) -> tuple[int, int]:
+    """Return how many hidden units vary over the data, and how many there are.
+
+    A channel of a map counts as one unit.
+    """
+    spread: list[torch.Tensor] = []
+
+    def watch(module: nn.Module, inputs: Any, output: torch.Tensor) -> None:
+        values = output.detach().movedim(1, 0).flatten(1)  # (units, rows and places)
+        spread.append(values.std(dim=1))
+
+    bends = [m for m in coder.model.modules() if isinstance(m, nn.SiLU | nn.ReLU)]
+    hooks = [bend.register_forward_hook(watch) for bend in bends]
+    with torch.no_grad():
+        coder.model(coder.inputs(rows))
+    for hook in hooks:
+        hook.remove()
+    alive = sum(int((s > QUIET * s.max()).sum()) for s in spread if float(s.max()) > 0.0)
+    return alive, sum(len(s) for s in spread)
+
+
+def run(data: str, variant: str, seed: int, epochs: int | None = None) -> dict[str, Any]:
+    """Train one variant and judge it."""
+    x, first, second, judge = task(data)
+    settings = dict(VARIANTS[variant])
+    training = TRAINING | {"epochs": epochs or EPOCHS[data]} | settings.pop("training", {})
+    codec = DataCodec.fit(x)
+    config = AutoencoderConfig.from_dict(BASE | settings)
+    model = new_autoencoder(config, codec.shape, seed)
+    wall, cpu = time.perf_counter(), time.process_time()
+    result = train_autoencoder(
+        model, codec.encode(x), TrainingConfig.from_dict(training), seed=seed
+    )
+    wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+    coder = TrainedCoder(codec, result.model.eval())
+    ceiling = coder.decode(coder.encode(first))
+    real, rebuilt = (in_blocks(judge.features, codec.encode(rows)) for rows in (second, ceiling))
+    scores = precision_recall(real=real, generated=rebuilt)
+    active, units = active_neurons(coder, first)
+    return {
+        "data": data,
+        "variant": variant,
+        "seed": seed,
+        "held_out": round(reconstruction_error(coder, np.concatenate([first, second])), 5),
+        "ceiling_frechet": round(frechet_distance(real=real, generated=rebuilt), 5),
+        "ceiling_precision": round(float(scores.precision), 4),
+        "ceiling_recall": round(float(scores.recall), 4),
+        "active": active,
+        "units": units,
+        "depth": result.model.config.depth,
+        "settings": VARIANTS[variant],
+        "epochs": training["epochs"],
+        "cpu_s": round(cpu, 1),
+        "wall_s": round(wall, 1),
+        "load": round(os.getloadavg()[0], 2),
+    }
+
+
+def markdown(record: dict[str, Any]) -> str:
+    """Return one table per data set: means over seeds, and the spread of the error."""
+    parts = []
+    for data in dict.fromkeys(row["data"] for row in record["rows"]):
+        head = ("variant", "hidden layers", "held-out error", "ceiling: Frechet", "precision")
+        head += ("recall", "active units", "CPU s", "seeds")
+        lines = []
+        for variant in VARIANTS:
+            rows = [r for r in record["rows"] if (r["data"], r["variant"]) == (data, variant)]
+            if rows:
+                lines.append(_line(variant, rows))
+        parts.append(f"### {data}\n\n{results.table(head, lines)}")
+    return "\n\n".join(parts)
+
+
+def _line(variant: str, rows: list[dict[str, Any]]) -> list[Any]:
+    def mean(key: str) -> float:
+        return float(np.mean([row[key] for row in rows]))
+
+    error = f"{mean('held_out'):.4f}"
+    if len(rows) > 1:
+        error += f" ± {np.std([row['held_out'] for row in rows], ddof=1):.4f}"
+    return [
+        variant,
+        rows[0]["depth"] or "default",
+        error,
+        f"{mean('ceiling_frechet'):.3f}",
+        f"{mean('ceiling_precision'):.3f}",
+        f"{mean('ceiling_recall'):.3f}",
+        f"{mean('active'):.0f} of {rows[0]['units']}",
+        f"{mean('cpu_s'):.1f}",
+        len(rows),
+    ]
+
+
+def write_page(record: dict[str, Any], page: Path) -> None:
+    """Put the tables between the marks of the page."""
+    begin, end = "<!-- tables: begin -->\n", "<!-- tables: end -->"
+    before, _, rest = page.read_text().partition(begin)
+    _, _, after = rest.partition(end)
+    page.write_text(f"{before}{begin}{markdown(record)}\n{end}{after}")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Train, judge, merge, write the page."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", choices=list(EPOCHS), nargs="*", default=["digits"])
+    parser.add_argument("--variant", choices=list(VARIANTS), nargs="*", default=list(VARIANTS))
+    parser.add_argument("--seed", type=int, nargs="*", default=[0, 1, 2])
+    parser.add_argument("--epochs", type=int)
+    parser.add_argument("--out", type=Path, default=FILE)
+    parser.add_argument("--page", type=Path, default=PAGE)
+    parser.add_argument("--table", action="store_true", help="write the page from what is there")
+    options = parser.parse_args(arguments)
+    for data in [] if options.table else options.data:
+        for seed in options.seed:
+            for variant in options.variant:
+                row = run(data, variant, seed, options.epochs)
+                results.merge(options.out, [row], KEY)
+    record = results.read(options.out)
+    write_page(record, options.page)
+    print(markdown(record))
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
