@@ -29,6 +29,12 @@ from ot_latent.plotting.images import (
     save_image,
 )
 from ot_latent.plotting.newton import newton_gif, newton_strip
+from ot_latent.plotting.regions import (
+    encoded_curve,
+    linear_regions,
+    linear_surface,
+    path_values,
+)
 from ot_latent.plotting.slices import power_slices, slice_diagram
 from ot_latent.plotting.sparsity import error_rates, kink_map, line_fits, unit_sizes
 from ot_latent.plotting.style import PALETTE, style, to_svg
@@ -43,12 +49,15 @@ __all__ = [
     "convergence",
     "correlations",
     "data_tree",
+    "encoded_curve",
     "error_rates",
     "image_grid",
     "interpolation",
     "kink_map",
     "learning_curves",
     "line_fits",
+    "linear_regions",
+    "linear_surface",
     "loss_curves",
     "manifold_evidence",
     "marginals",
@@ -57,6 +66,7 @@ __all__ = [
     "newton_gif",
     "newton_strip",
     "novelty",
+    "path_values",
     "power_diagram",
     "power_slices",
     "reconstructions",

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
         SliceRegions as SliceRegions,
         slice_regions as slice_regions,
     )
+    from ot_latent.theory.rectified_linear.straightening import straighten as straighten
     from ot_latent.theory.rectified_linear.strokes import (
         alternating_strokes as alternating_strokes,
         stroke_limit as stroke_limit,
@@ -60,6 +61,7 @@ __getattr__, __dir__, __all__ = attach(
         "enumeration": ["BoxRegion", "enumerate_regions", "linear_pieces"],
         "lines": ["PathPieces", "line_regions", "path_regions", "trajectory_length"],
         "slices": ["SliceRegion", "SliceRegions", "slice_regions"],
+        "straightening": ["straighten"],
         "strokes": ["alternating_strokes", "stroke_limit"],
     },
 )
