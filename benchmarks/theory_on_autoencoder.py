@@ -24,7 +24,9 @@ from ot_latent import datasets
 from ot_latent.coders import TrainedCoder
 from ot_latent.config import AutoencoderConfig, TrainingConfig
 from ot_latent.evidence import reconstruction_error
+from ot_latent.latent.autoencoder import Autoencoder
 from ot_latent.latent.classifier import Classifier, train_classifier
+from ot_latent.latent.homogeneous import autoencoder_units
 from ot_latent.latent.layers import in_blocks
 from ot_latent.latent.preprocessing import DataCodec
 from ot_latent.latent.training import train_autoencoder
@@ -42,6 +44,8 @@ QUIET = (
 )
 
 RELU: dict[str, Any] = {"activation": "relu", "skip": False}  # no norms, no linear path
+PROX: dict[str, Any] = RELU | {"regulariser": "pathprox"}
+DECAY: dict[str, Any] = {"training": {"weight_decay": 0.3}}
 # Name -> settings of the autoencoder, and of the training under the key "training".
 VARIANTS: dict[str, dict[str, Any]] = {
     "default": {},
@@ -54,6 +58,15 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "plain ReLU, depth auto, critical": RELU | {"depth": "auto", "initialisation": "critical"},
     "plain ReLU, depth 24": RELU | {"depth": 24},
     "plain ReLU, depth 24, critical": RELU | {"depth": 24, "initialisation": "critical"},
+    "no skip": {"skip": False},
+    "bottleneck 16": {"bottleneck_rank": 16},
+    "plain ReLU, skip": RELU | {"skip": True},
+    "plain ReLU, bottleneck 16": RELU | {"bottleneck_rank": 16},
+    "plain ReLU, weight decay 0.3": RELU | DECAY,
+    "PathProx 0.1": PROX | {"training": {"weight_decay": 0.1}},
+    "PathProx 0.3": PROX | DECAY,
+    "PathProx 1": PROX | {"training": {"weight_decay": 1.0}},
+    "PathProx 0.3, skip": PROX | DECAY | {"skip": True},
 }
 
 
@@ -89,6 +102,16 @@ def active_neurons(coder: TrainedCoder, rows: np.ndarray) -> tuple[int, int]:
     return alive, sum(len(s) for s in spread)
 
 
+@torch.no_grad()
+def silence_(model: Autoencoder) -> None:
+    """Set to zero what leads to units that PathProx left without a reader: they are not active."""
+    for block in autoencoder_units(model) if model.config.regulariser == "pathprox" else []:
+        heard = (block.out_norms() > 0).to(torch.float32)
+        for side in (block.incoming, block.bias):
+            if side is not None:
+                side.scale_(heard)
+
+
 def run(data: str, variant: str, seed: int, epochs: int | None = None) -> dict[str, Any]:
     """Train one variant and judge it."""
     x, first, second, judge = task(data)
@@ -102,6 +125,7 @@ def run(data: str, variant: str, seed: int, epochs: int | None = None) -> dict[s
         model, codec.encode(x), TrainingConfig.from_dict(training), seed=seed
     )
     wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+    silence_(result.model)
     coder = TrainedCoder(codec, result.model.eval())
     ceiling = coder.decode(coder.encode(first))
     real, rebuilt = (in_blocks(judge.features, codec.encode(rows)) for rows in (second, ceiling))
