@@ -30,3 +30,21 @@ def test_stippling_spreads_dots_and_lowers_the_cost(tmp_path):
         dark = 255 - np.asarray(picture.convert("L"), dtype=float)
     left, right = np.array_split(dark, 2, axis=1)
     assert 2.0 < left.sum() / right.sum() < 4.5  # the ramp's halves have masses 3 : 1
+
+
+def test_the_optimal_coupling_straightens_a_torchcfm_flow():
+    """With TorchCFM's own matcher where it is installed, else with the example's."""
+    command = [
+        sys.executable,
+        str(EXAMPLES / "torchcfm_coupling.py"),
+        "--steps",
+        "300",
+        "--points",
+        "300",
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=300)
+    lines = [line.replace(",", "").split() for line in done.stdout.splitlines()]
+    assert [line[0] for line in lines] == ["independent", "semi-discrete"]
+    (gap, off), (our_gap, our_off) = ((float(line[6]), float(line[-1])) for line in lines)
+    assert our_gap < 0.5 * gap
+    assert our_off < off

@@ -75,6 +75,8 @@ class SemiDiscreteCoupling(IterableDataset[Pairs]):
     potentials : mapping of int to BrenierPotential, optional
         Potential of each label's targets, in their order; by default those of classes are solved
         here, to the tolerance of `solution`.
+    dtype : torch.dtype, default=torch.float32
+        Precision of noise and points handed out; cells are found in that of the solution.
 
     Raises
     ------
@@ -103,13 +105,14 @@ class SemiDiscreteCoupling(IterableDataset[Pairs]):
         first_step: int = 0,
         steps: int | None = None,
         potentials: Mapping[int, BrenierPotential] | None = None,
+        dtype: torch.dtype = torch.float32,
     ) -> None:
         """Check the parameters, solve classes."""
         check_positive(batch_size, "batch_size", integer=True)
         self.potential = solution.potential
         self.source = UniformBox.centered(self.potential.dim) if source is None else source
         _check_source(self.source, solution, seed)
-        self.batch_size, self.seed = batch_size, seed
+        self.batch_size, self.seed, self.dtype = batch_size, seed, dtype
         self.first_step, self.steps = first_step, steps
         n = len(self.potential.points)
         self.weights = _masses(weights, n)
@@ -163,7 +166,8 @@ class SemiDiscreteCoupling(IterableDataset[Pairs]):
         label = torch.full_like(index, NO_LABEL)
         if self.labels is not None:
             label = self.labels.to(index.device)[index]
-        return Pairs(noise, index, self.potential.points[index], label)
+        points = self.potential.points[index].to(self.dtype)
+        return Pairs(noise.to(self.dtype), index, points, label)
 
     def _block(self, block: int) -> tuple[Tensor, Tensor]:
         """Return noise and targets of a whole block; the last one is kept."""

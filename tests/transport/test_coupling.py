@@ -98,7 +98,9 @@ def test_exact_classes_have_their_masses():
     assert (counts - 1).abs().max() < 0.25  # five deviations of a count of 546
     assert int((index == 7).sum()) == pytest.approx(2**15 / 60, abs=32)
     given = {c: u for c, (_, u) in zip((0, 1, 2, 9), coupling.classes, strict=True)}
-    again = SemiDiscreteCoupling(solution, labels, potentials=given)
+    again = SemiDiscreteCoupling(solution, labels, potentials=given, dtype=torch.float64)
+    assert again.batch(0).noise.dtype == again.batch(0).point.dtype == torch.float64
+    assert coupling.batch(0).noise.dtype == coupling.batch(0).point.dtype == torch.float32
     assert torch.equal(again.rows(0, 500).cell, index[:500])
 
 
