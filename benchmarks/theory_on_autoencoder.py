@@ -16,11 +16,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from ot_latent.architectures import new_autoencoder
 from torch import nn
 
 from benchmarks import results
 from ot_latent import datasets
+from ot_latent.architectures import new_autoencoder
 from ot_latent.coders import TrainedCoder
 from ot_latent.config import AutoencoderConfig, TrainingConfig
 from ot_latent.evidence import reconstruction_error
