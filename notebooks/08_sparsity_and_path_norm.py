@@ -126,7 +126,7 @@ for name, net in nets.items():
 
 # %%
 strength = 1e-3
-steps = 1500 if quick else 25_000
+steps = 1500 if quick else 12_000
 trained = {}
 for name in ("weight decay", "PathProx"):
     model = SkipNetwork(1, 80, 1, seed=0).double()
@@ -181,7 +181,7 @@ wide = SkipNetwork(2, 250, 1, seed=5).double()
 points = rng.uniform(-1, 1, (40, 2))
 target = torch.from_numpy(np.sin(2 * points[:, :1]) * points[:, 1:])
 optimizer = PathProx(torch.optim.SGD(wide.parameters(), lr=0.01), homogeneous_units(wide), 1e-4)
-for _ in range(500 if quick else 6000):
+for _ in range(500 if quick else 4000):
     optimizer.zero_grad()
     (wide(torch.from_numpy(points)) - target).square().mean().backward()
     optimizer.step()
