@@ -11,6 +11,7 @@ import signal
 import threading
 import time
 import warnings
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -257,7 +258,12 @@ def train_run(
 
 
 def solve_run(
-    folder: RunFolder, tolerance: float | None = None, progress: Progress | None = None
+    folder: RunFolder,
+    tolerance: float | None = None,
+    progress: Progress | None = None,
+    *,
+    class_weights: Mapping[Any, float] | None = None,
+    classes: bool = False,
 ) -> dict[str, Any]:
     """Solve the transport of a finished run again, from its stored codes and heights.
 
@@ -269,6 +275,10 @@ def solve_run(
         Cell error at which the solver stops; default: that of the run.
     progress : callable, optional
         Called with every event of the solver.
+    class_weights : mapping, optional
+        Factors of labels' masses, as in `OTSampler.reweight`.
+    classes : bool, default=False
+        Whether to solve the transport of every label, too.
 
     Returns
     -------
@@ -287,13 +297,21 @@ def solve_run(
     sampler = sampler_of(model)
     given = sampler.tolerance if tolerance is None else tolerance
     tolerance = planned_tolerance(sampler.solver, sampler.source_, given)
-    suffix = f"-{tolerance:g}"  # another tolerance is another solve
+    suffix = f"-{tolerance:g}"  # another tolerance is another solve, and so are other masses
+    if class_weights is not None:
+        text = ",".join(f"{label}={weight:g}" for label, weight in class_weights.items())
+        suffix += f"-{zlib.crc32(text.encode()):08x}"
     stage = f"transport{suffix}"
     state = folder.load_states({stage: StochasticNewtonState}).get(stage)
     recorder = Recorder(folder, CHECKPOINT_SECONDS, progress, suffix)
     began = time.monotonic()
     with recorder.obeying_signals():
-        sampler.resolve(tolerance, callback=recorder, state=state)
+        if class_weights is None:
+            sampler.resolve(tolerance, callback=recorder, state=state)
+        else:
+            sampler.reweight(class_weights, tolerance=tolerance, callback=recorder, state=state)
+        if classes:
+            sampler.solve_classes(callback=recorder)
         before = folder.summary() if folder.complete else {}
         seconds = before.get("seconds", 0.0) + time.monotonic() - began
         summary = summarise(model, seconds, before.get("label_names"))

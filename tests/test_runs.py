@@ -367,7 +367,7 @@ def test_a_model_saved_from_python_serves_as_a_run(whole, tmp_path, capsys):
 def test_an_interrupted_solve_says_how_to_go_on(whole, tmp_path, monkeypatch, capsys):
     shutil.copytree(whole, tmp_path / "run")
 
-    def stopped(*_):
+    def stopped(*_, **__):
         raise runs.Interrupted("interrupted; the state is saved.")
 
     monkeypatch.setattr(runs, "solve_run", stopped)

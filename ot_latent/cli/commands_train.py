@@ -9,9 +9,9 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from tyro.conf import Positional
+from tyro.conf import Positional, arg
 
 from ot_latent.cli.command import Maybe
 from ot_latent.cli.console import Console
@@ -275,6 +275,10 @@ class Solve:
     """Run folder."""
     tolerance: Maybe[float] = None
     """Cell error at which the solver stops (default: that of the run)."""
+    class_weights: Annotated[tuple[str, ...], arg(metavar="LABEL=FACTOR ...")] = ()
+    """Factors of labels' masses, such as 3=0.5; the others keep their proportions."""
+    classes: bool = False
+    """Solve the transport of every label, too, which sample --label otherwise does each time."""
     strict: bool = False
     """Exit with 4 where the solver did not converge."""
     json: bool = False
@@ -298,9 +302,16 @@ class Solve:
 
         folder = RunFolder(self.run)
         run_models.require_model(self.run)
+        weights = self._weights()
         with folder.lock():
             try:
-                summary = runs.solve_run(folder, self.tolerance, console.progress)
+                summary = runs.solve_run(
+                    folder,
+                    self.tolerance,
+                    console.progress,
+                    class_weights=weights,
+                    classes=self.classes,
+                )
             except KeyboardInterrupt as stop:
                 raise KeyboardInterrupt(
                     f"{stop or 'interrupted.'} The same command continues; until then the run "
@@ -309,6 +320,26 @@ class Solve:
         console.say(f"{folder.path} is solved: {describe(summary)}")
         console.result({"out": str(folder.path), **summary})
         return 4 if self.strict and summary["transport"]["status"] != "CONVERGED" else 0
+
+    def _weights(self) -> dict[Any, float] | None:
+        """Return the factors by label, as the model knows them."""
+        from ot_latent import run_models
+
+        if not self.class_weights:
+            return None
+        model, weights = run_models.load_model(self.run), {}
+        for text in self.class_weights:
+            label, found, factor = text.rpartition("=")
+            try:
+                value = float(factor)
+            except ValueError:
+                found = ""
+            if not found:
+                raise ConfigError(
+                    f"--class-weights must be factors of labels such as 3=0.5, got {text!r}."
+                )
+            weights[run_models.find_label(self.run, model, label)] = value
+        return weights
 
 
 def describe(summary: Mapping[str, Any]) -> str:
