@@ -14,6 +14,7 @@ BENCHMARKS = {
     "generation": "modes, mixture and novelty of samplers on laws that are known, beside rivals",
     "hierarchy": "test error against data on sparse random hierarchies, rescaled by the law",
     "hierarchy_generation": "precision, recall, novelty on data whose grammar is known, by parsing",
+    "transport_buys": "what the transport itself buys, beside the same codes without it",
     "manifolds": "projection error, neighbours and dimension on four known manifolds",
     "depth": "accuracy against depth from two initialisations, beside the predicted cut-off",
     "theory": "exact linear pieces beside plain routes; curves that a network cannot encode",

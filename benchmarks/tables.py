@@ -24,6 +24,7 @@ from benchmarks import (
     results,
     sampled,
     theory,
+    transport_buys,
 )
 
 README = Path(__file__).parent / "README.md"
@@ -42,6 +43,7 @@ WRITERS = {
     "manifolds": manifolds.markdown,
     "sampled": sampled.markdown,
     "theory": theory.markdown,
+    "transport_buys": transport_buys.markdown,
 }
 
 

@@ -1,0 +1,335 @@
+"""What the transport itself buys, each beside the same codes without it.
+
+Regularity of the map against cells assigned at random; variance of class shares under stratified
+noise; flows on the coupling against independent and mini-batch ones; inversion of codes; and what
+other masses cost against a fresh solve. The problem is the mixture of `problem.Problem`, its codes
+centred and divided by their rms, under noise uniform on [-1, 1]^d.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from benchmarks import results
+from ot_latent._random import Stream, generator
+from ot_latent.estimators import OTSampler
+from ot_latent.latent.flow import FlowConfig, train_flow
+from ot_latent.latent.pairing import pairs_of
+from ot_latent.metrics import frechet_distance
+from ot_latent.transport import ConvergenceWarning
+from ot_latent.transport.stratified import stratified_noise
+
+KEY = ("part", "case", "d", "seed")
+TARGETS, TOLERANCE = 2000, 0.05
+STEP_LENGTH, WALKS = 0.02, 2**15  # of the source's deviation per coordinate; start points
+SHARE_DRAWS, REPEATS = 1024, 400
+FLOW_STEPS, FLOW_BATCH, JUDGED = 2000, 256, 10_000
+CHANGES: dict[str, dict[int, float]] = {
+    "one class at 0.95": {3: 0.95},
+    "one class halved": {3: 0.5},
+    "one class times 3": {3: 3.0},
+}
+
+
+def mixture(
+    d: int, seed: int, n: int | None = None, *, fresh: bool = False
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return codes of the mixture of ten Gaussians and their labels; fresh ones share the centres."""
+    rng = np.random.default_rng(7 + seed)
+    centres = 0.2 + 0.6 * rng.random((10, d))
+    if fresh:
+        rng = np.random.default_rng([7 + seed, 1])
+    labels = rng.integers(10, size=n or TARGETS)
+    return centres[labels] + 0.1 * rng.standard_normal((len(labels), d)), labels
+
+
+@cache
+def fitted(d: int, seed: int, tolerance: float | None = None) -> OTSampler:
+    """Return a sampler of the mixture."""
+    return OTSampler(tolerance=tolerance or TOLERANCE, solver="sampled", random_state=seed).fit(
+        *mixture(d, seed)
+    )
+
+
+def regularity(d: int, seed: int) -> Iterator[dict[str, Any]]:
+    """Mean squared jump over short steps that change the cell, against cells shuffled at random."""
+    sampler = fitted(d, seed)
+    u = sampler.transport_.potential
+    x = sampler.source_.sample(WALKS, seed=seed, dtype=torch.float32)
+    rng = generator(seed, Stream.EVALUATION, 0, 1)
+    way = torch.from_numpy(rng.standard_normal((WALKS, d))).float()
+    length = STEP_LENGTH * float(sampler.source_.covariance.trace()) ** 0.5
+    beside = x + length * way / way.norm(dim=1, keepdim=True)
+    one, other = u.cell_index(x), u.cell_index(beside)
+    crossed = one != other
+    shuffled = torch.from_numpy(rng.permutation(len(u.points)))
+    near = (u.points[one] - u.points[other])[crossed].square().sum(dim=1)
+    apart = (u.points[shuffled[one]] - u.points[shuffled[other]])[crossed].square().sum(dim=1)
+    yield {
+        "part": "regularity",
+        "case": "steps that change the cell",
+        "d": d,
+        "ours": float(near.mean()),
+        "control": float(apart.mean()),
+        "ratio": float(apart.mean() / near.mean()),
+        "unit": "mean squared jump",
+        "mass_error": sampler.transport_.mass_error,
+    }
+
+
+def stratified(d: int, seed: int) -> Iterator[dict[str, Any]]:
+    """Variance of class shares at n = 1,024, over seeds, summed over classes."""
+    sampler = fitted(d, seed)
+    labels = torch.from_numpy(sampler.labels_)
+
+    def variance(draw: Callable[[int], Tensor]) -> float:
+        cells = (sampler.map_.cell_index(draw(s).float()) for s in range(REPEATS))
+        shares = [torch.bincount(labels[c], minlength=10).double() / SHARE_DRAWS for c in cells]
+        return float(torch.stack(shares).var(dim=0).sum())
+
+    even = variance(lambda s: stratified_noise(sampler.source_, SHARE_DRAWS, seed=s))
+    independent = variance(lambda s: sampler.source_.sample(SHARE_DRAWS, seed=s))
+    yield {
+        "part": "stratified noise",
+        "case": "class shares, n = 1,024",
+        "d": d,
+        "ours": even,
+        "control": independent,
+        "ratio": independent / even,
+        "unit": "variance",
+        "repeats": REPEATS,
+    }
+
+
+def flows(d: int, seed: int) -> Iterator[dict[str, Any]]:
+    """Frechet distance to fresh codes of flows on three couplings, by steps of Euler's method."""
+    sampler = fitted(d, seed)
+    codes, fresh = sampler.transport_.potential.points, mixture(d, seed, JUDGED, fresh=True)[0]
+    real = torch.from_numpy((fresh - sampler.shift_) / sampler.scale_)
+
+    def noise(start: int, rows: int) -> Tensor:
+        return sampler.source_.sample(rows, seed=seed, start=start, dtype=codes.dtype)
+
+    coupling = sampler.coupling(batch_size=FLOW_BATCH, seed=seed)
+    sources: dict[str, Callable[[int], tuple[Tensor, ...]]] = {
+        kind: pairs_of(codes, noise, kind=kind, batch_size=FLOW_BATCH, seed=seed)
+        for kind in ("independent", "minibatch")
+    } | {"semidiscrete": lambda step: coupling.batch(step)[:3:2]}
+    x = sampler.source_.sample(JUDGED, seed=seed + 10**6, dtype=codes.dtype)
+    floor = frechet_distance(real=real[: JUDGED // 2], generated=real[JUDGED // 2 :])
+    for kind, pairs in sources.items():
+        began = time.process_time()
+        flow = train_flow(pairs, d, FlowConfig(width=128, depth=2, steps=FLOW_STEPS), seed=seed)
+        seconds = time.process_time() - began
+        far = {
+            steps: frechet_distance(
+                real=real, generated=flow(x, steps=steps, method="euler").double()
+            )
+            for steps in (1, 2, 4, 8)
+        }
+        yield {
+            "part": "flows",
+            "case": kind,
+            "d": d,
+            **{f"fd_{steps}": value for steps, value in far.items()},
+            "floor": floor,
+            "loss": flow.history[-1]["loss"],
+            "cpu_s": round(seconds, 1),
+        }
+
+
+def inversion(d: int, seed: int) -> Iterator[dict[str, Any]]:
+    """Code to noise to code: how far off, and how many return to their own cell."""
+    sampler = fitted(d, seed)
+    held_out, _ = mixture(d, seed, TARGETS, fresh=True)
+    for case, codes in (("codes of the fit", mixture(d, seed)[0]), ("held-out codes", held_out)):
+        x = sampler.transform(codes)
+        back = sampler.inverse_transform(x)
+        error = np.sqrt(((back - codes) ** 2).mean()) / sampler.scale_
+        nearest = np.sqrt(((_nearest(sampler, codes) - codes) ** 2).mean()) / sampler.scale_
+        cells = sampler.map_.cell_index(torch.from_numpy(x).float())
+        own = _nearest_index(sampler, codes)
+        yield {
+            "part": "inversion",
+            "case": case,
+            "d": d,
+            "error": float(error),
+            "nearest_code": float(nearest),
+            "recovered": float((cells == own).double().mean()),
+        }
+
+
+def _nearest_index(sampler: OTSampler, codes: np.ndarray) -> Tensor:
+    """Return the nearest target of each code."""
+    standard = torch.from_numpy((codes - sampler.shift_) / sampler.scale_).float()
+    return torch.cdist(standard, sampler.transport_.potential.points).argmin(dim=1)
+
+
+def _nearest(sampler: OTSampler, codes: np.ndarray) -> np.ndarray:
+    """Return the nearest code of the fit."""
+    points = sampler.transport_.potential.points
+    return sampler.codes(points[_nearest_index(sampler, codes)])
+
+
+def other_masses(d: int, seed: int) -> Iterator[dict[str, Any]]:
+    """Draws and seconds of `reweight` against a fit with these masses from the start."""
+    Z, y = mixture(d, seed)
+    for case, change in CHANGES.items():
+        before = fitted(d, seed, 0.1)
+        sampler = OTSampler.from_parts(before.to_tensors(), before.to_config())
+        began = time.process_time()
+        sampler.reweight(change)
+        ours = time.process_time() - began
+        weight = np.array([change.get(int(label), 1.0) for label in y])
+        began = time.process_time()
+        fresh = OTSampler(tolerance=0.1, random_state=seed + 1).fit(Z, y, sample_weight=weight)
+        control = time.process_time() - began
+        yield {
+            "part": "other masses",
+            "case": case,
+            "d": d,
+            "ours": sampler.transport_.samples,
+            "control": fresh.transport_.samples,
+            "ratio": fresh.transport_.samples / sampler.transport_.samples,
+            "unit": "draws",
+            "cpu_s": round(ours, 2),
+            "fresh_cpu_s": round(control, 2),
+            "share_error": _share_error(sampler),
+            "fresh_share_error": _share_error(fresh),
+            "status": sampler.transport_.status.name,
+        }
+
+
+def _share_error(sampler: OTSampler) -> float:
+    """Return the largest relative error of a class's share."""
+    labels = np.unique(sampler.labels_, return_inverse=True)[1]
+    _, cells = sampler.draw(2**16, 12345, stratified=True)
+    found = np.bincount(labels[cells.numpy()]) / 2**16
+    wanted = np.bincount(labels, sampler.weights_.numpy())
+    return float(np.abs(found / wanted - 1).max())
+
+
+def rows_per_second(d: int, seed: int) -> Iterator[dict[str, Any]]:
+    """Rows per CPU second of the coupling at N = 60,000, and of a flow's training on them."""
+    from ot_latent.transport import BrenierPotential, UniformBox
+
+    rng = np.random.default_rng(seed)
+    points = torch.from_numpy(rng.standard_normal((60_000, d))).float()
+    u, source = BrenierPotential(points, -points.square().sum(dim=1) / 2), UniformBox.centered(d)
+    began, blocks = 0.0, 16
+    for block in range(-1, blocks):  # the first one compiles
+        began = time.process_time() if block == 0 else began
+        x = source.sample(1024, seed=seed, start=1024 * (block + 1), dtype=torch.float32)
+        u.cell_index(x)
+    coupled = 1024 * blocks / (time.process_time() - began)
+    pairs = [(points[:1024], points[1024:2048])] * 30
+    began = time.process_time()
+    train_flow(pairs.__getitem__, d, FlowConfig(width=256, depth=3, steps=30), seed=seed)
+    trained = 1024 * 30 / (time.process_time() - began)
+    yield {
+        "part": "rows per CPU second",
+        "case": "coupling, N = 60,000; training of a flow (256 x 3)",
+        "d": d,
+        "ours": coupled,
+        "control": trained,
+        "ratio": coupled / trained,
+        "unit": "rows / s",
+    }
+
+
+PARTS: dict[str, tuple[Callable[[int, int], Iterator[dict[str, Any]]], tuple[int, ...]]] = {
+    "regularity": (regularity, (8, 32)),
+    "stratified": (stratified, (8, 32)),
+    "flows": (flows, (8, 32)),
+    "inversion": (inversion, (8, 32)),
+    "masses": (other_masses, (8, 32)),
+    "speed": (rows_per_second, (64,)),
+}
+
+
+def markdown(record: dict[str, Any]) -> str:
+    """Return the tables: ratios, flows, inversion."""
+    rows = sorted(record["rows"], key=lambda r: (r["part"], r["d"], r["case"], r["seed"]))
+    ratios = [
+        [r["part"], r["case"], r["d"], r["seed"], r["ours"], r["control"], r["ratio"], r["unit"]]
+        for r in rows
+        if "ratio" in r
+    ]
+    flow = [
+        [
+            r["case"],
+            r["d"],
+            r["seed"],
+            *(r[f"fd_{s}"] for s in (1, 2, 4, 8)),
+            r["floor"],
+            r["cpu_s"],
+        ]
+        for r in rows
+        if r["part"] == "flows"
+    ]
+    inverse = [
+        [
+            r["case"],
+            r["d"],
+            r["seed"],
+            r["error"],
+            r["nearest_code"],
+            f"{100 * r['recovered']:.1f} %",
+        ]
+        for r in rows
+        if r["part"] == "inversion"
+    ]
+    masses = [
+        [r["case"], r["d"], r["seed"], r["cpu_s"], r["fresh_cpu_s"]]
+        + [f"{100 * r[key]:.1f} %" for key in ("share_error", "fresh_share_error")]
+        for r in rows
+        if r["part"] == "other masses"
+    ]
+    head = ("part", "case", "d", "seed", "with transport", "without", "without / with", "unit")
+    steps = tuple(f"FD, {s} step{'s' * (s > 1)}" for s in (1, 2, 4, 8))
+    tables = [
+        results.table(head, ratios),
+        results.table(("coupling", "d", "seed", *steps, "floor", "training, cpu s"), flow),
+        results.table(("inversion of", "d", "seed", "error", "nearest code", "own cell"), inverse),
+        results.table(
+            ("other masses", "d", "seed", "cpu s", "fresh, cpu s", "share error", "fresh"), masses
+        ),
+    ]
+    return "\n\n".join(tables)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure, merge, print the tables."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--part", choices=list(PARTS), nargs="*", default=list(PARTS))
+    parser.add_argument("--seed", type=int, nargs="*", default=[0])
+    parser.add_argument("--dim", type=int, nargs="*")
+    parser.add_argument("--out", type=Path, default=results.FOLDER / "transport_buys.json")
+    parser.add_argument("--table", action="store_true", help="print the tables of what is there")
+    options = parser.parse_args(arguments)
+    dims = options.dim or sorted({d for _, dims in PARTS.values() for d in dims})
+    for d in [] if options.table else dims:
+        for part in options.part:
+            measure, own = PARTS[part]
+            for seed in options.seed if d in own else []:
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore", ConvergenceWarning)
+                    found = [row | {"seed": seed} for row in measure(d, seed)]
+                results.merge(options.out, found, KEY)
+                print(*found, sep="\n", flush=True)
+    print(markdown(results.read(options.out)))
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,39 @@
+"""The benchmark of what the transport buys runs at a quick size, and its ratios mean what they say."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from benchmarks import results, transport_buys
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    small = {"TARGETS": 200, "TOLERANCE": 0.2, "WALKS": 4096, "REPEATS": 30}
+    small |= {"FLOW_STEPS": 20, "FLOW_BATCH": 64, "JUDGED": 200}
+    for name, value in small.items():
+        monkeypatch.setattr(transport_buys, name, value)
+    transport_buys.fitted.cache_clear()
+    yield
+    transport_buys.fitted.cache_clear()
+
+
+def test_every_part_is_measured_and_merged(quick, tmp_path, capsys):
+    out = tmp_path / "buys.json"
+    parts = ["regularity", "stratified", "flows", "inversion", "masses"]
+    for _ in range(2):  # the second sitting replaces its own rows
+        assert transport_buys.main(["--part", *parts, "--dim", "8", "--out", str(out)]) == 0
+    record = json.loads(out.read_text())
+    keys = [tuple(row[k] for k in transport_buys.KEY) for row in record["rows"]]
+    assert len(keys) == len(set(keys)) == 1 + 1 + 3 + 2 + 3
+    found = {row["case"]: row for row in record["rows"]}
+    assert found["steps that change the cell"]["ratio"] > 2
+    assert found["codes of the fit"]["recovered"] > 0.99
+    assert found["one class halved"]["ratio"] == pytest.approx(
+        found["one class halved"]["control"] / found["one class halved"]["ours"]
+    )
+    text = transport_buys.markdown(results.read(out))
+    assert all(word in text for word in ("semidiscrete", "held-out codes", "one class times 3"))
+    capsys.readouterr()
