@@ -7,7 +7,6 @@ turns, compilation not counted (it is cached after the first use).
 from __future__ import annotations
 
 import argparse
-import copy
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -94,24 +93,12 @@ def measure_boxes(turns: int, largest: int) -> list[dict[str, Any]]:
     return rows
 
 
-def rectified(module: nn.Module) -> nn.Module:
-    """Return a copy with ReLU for SiLU and without group norms, which bend everywhere."""
-    twin = copy.deepcopy(module)
-    for parent in list(twin.modules()):
-        for name, part in list(parent.named_children()):
-            if isinstance(part, nn.GroupNorm):
-                setattr(parent, name, nn.Identity())
-            elif isinstance(part, nn.SiLU):
-                setattr(parent, name, nn.ReLU())
-    return twin
-
-
 def measure_segments(turns: int, width: int) -> list[dict[str, Any]]:
-    """Cut segments between codes by the decoder of the default image model, rectified."""
+    """Cut segments between codes by the decoder of the default image model with ReLU units."""
     rows = []
     for shape in SHAPES:
-        config = AutoencoderConfig(width=width)
-        decoder = rectified(build_autoencoder(config, shape, seed=0).decoder)
+        config = AutoencoderConfig(width=width, activation="relu")
+        decoder = build_autoencoder(config, shape, seed=0).decoder
         network = read_network(decoder)
         ends = np.random.default_rng(0).standard_normal((2, config.latent_dim))
         cpu, path = seconds(lambda n=network, e=ends: line_regions(n, *e), turns)

@@ -51,7 +51,7 @@ FLOORS = [
     {"_control"},
     {"estimators"},
     {"baselines"},
-    {"evidence", "scores"},
+    {"evidence", "geometry", "scores"},
     {"evaluation"},
     {"fitted"},
     {"code_model", "generator", "plotting"},

@@ -1,0 +1,77 @@
+"""The geometry of an autoencoder: known maps give known numbers; what cannot be measured says why."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from ot_latent._validation import DataError
+from ot_latent.coders import OwnCoder
+from ot_latent.config import AutoencoderConfig
+from ot_latent.geometry import autoencoder_geometry, describe
+from ot_latent.latent.autoencoder import build_autoencoder
+
+
+@pytest.fixture
+def rows():
+    return np.random.default_rng(0).standard_normal((200, 6)).astype(np.float32)
+
+
+def coder_of(encoder, decoder, shape):
+    return OwnCoder(encoder, decoder, shape, "float32")
+
+
+def test_an_isometry_has_one_piece_and_no_folds(rows):
+    """Six orthonormal coordinates: stretch 1, exact round trip, one piece, image as long as chord."""
+    turn = torch.linalg.qr(torch.randn(6, 6, generator=torch.Generator().manual_seed(0)))[0]
+    encoder, decoder = nn.Linear(6, 6, bias=False), nn.Linear(6, 6, bias=False)
+    encoder.weight.data, decoder.weight.data = turn, turn.T.contiguous()
+    found = autoencoder_geometry(coder_of(encoder, decoder, (6,)), rows)
+    assert found["pieces"]["linear_pieces"] == {"mean": 1.0, "min": 1, "max": 1}
+    assert found["pieces"]["length_over_chord"]["mean"] == pytest.approx(1.0)
+    assert found["decoder"]["longest_stretch"] == pytest.approx(1.0, abs=1e-3)
+    assert found["decoder"]["shortest_stretch"] == pytest.approx(1.0, abs=1e-3)
+    assert found["decoder"]["lost_directions"] == 0
+    assert found["decoder"]["round_trip"] < 1e-5
+    assert found["dimension"]["data"] == pytest.approx(found["dimension"]["codes"], rel=0.05)
+    assert "at least one hidden layer" in found["norms"]["decoder"]["why"]
+    assert found["stability"]["why"] == "only images can be deformed"
+    assert json.loads(json.dumps(found)) == found
+    assert "meets 1 (1 to 1 on 3 segments)" in describe(found)[0]
+
+
+def test_a_lost_direction_is_seen(rows):
+    encoder, decoder = nn.Linear(6, 2), nn.Linear(2, 6, bias=False)
+    decoder.weight.data[:, 1] = decoder.weight.data[:, 0]
+    found = autoencoder_geometry(coder_of(encoder, decoder, (6,)), rows)
+    assert found["decoder"]["lost_directions"] == 1
+
+
+def test_our_rectified_networks_are_read_and_others_say_why():
+    images = np.random.default_rng(1).random((60, 1, 8, 8)).astype(np.float32)
+    config = AutoencoderConfig(latent_dim=2, width=4, activation="relu")
+    net = build_autoencoder(config, (1, 8, 8), seed=0)
+    found = autoencoder_geometry(coder_of(net.encoder, net.decoder, (1, 8, 8)), images, segments=2)
+    assert 1 < found["pieces"]["linear_pieces"]["max"] <= found["pieces"]["cells"]["max"]
+    assert found["pieces"]["length_over_chord"]["min"] >= 1
+    assert found["norms"]["decoder"]["active_units"] <= found["norms"]["decoder"]["units"]
+    assert found["stability"]["relative"] > 0
+    assert len(describe(found)) == 8
+    smooth = build_autoencoder(AutoencoderConfig(latent_dim=2, width=4), (1, 8, 8), seed=0)
+    other = coder_of(smooth.encode, smooth.decoder, (1, 8, 8))
+    told = autoencoder_geometry(other, images)
+    assert "GroupNorm" in told["pieces"]["why"]
+    assert told["norms"]["encoder"]["why"] == "the networks are functions, not modules"
+    assert describe(told)[0].startswith("Linear pieces: not counted, model must consist")
+    functions = coder_of(smooth.encode, smooth.decode, (1, 8, 8))
+    assert "functions" in autoencoder_geometry(functions, images)["pieces"]["why"]
+
+
+def test_refusals(rows):
+    coder = coder_of(nn.Linear(6, 2), nn.Linear(2, 6), (6,))
+    with pytest.raises(DataError, match="at least 40, got 39"):
+        autoencoder_geometry(coder, rows[:39])
+    with pytest.raises(ValueError, match="segments must be a positive integer"):
+        autoencoder_geometry(coder, rows, segments=0)
