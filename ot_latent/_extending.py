@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -66,7 +67,7 @@ def check_rule(kind: str, fixed: Fixed) -> None:
         check_kind(kind)
     if fixed.neighbours is not None:
         check_positive(fixed.neighbours, "neighbours", integer=True)
-    if fixed.tear is not None:
+    if fixed.tear is not None and fixed.tear != math.inf:
         check_positive(fixed.tear, "tear")
 
 

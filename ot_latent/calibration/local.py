@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ot_latent._random import Stream, generator
 from ot_latent.calibration.judge import Judge, balanced, held_out, modes_of, split
-from ot_latent.calibration.record import OPEN, Calibration, Fixed
+from ot_latent.calibration.record import OPEN, USUAL_TEAR, Calibration, Fixed
 from ot_latent.transport.local_law import root_times, surroundings
 from ot_latent.transport.neighbours import sides
 
@@ -90,10 +90,10 @@ def calibrate_local(
     judge = Judge(points, held, atoms, float(np.median(levels)))
     draws = residuals[torch.arange(len(atoms)) % len(residuals)].to(points.device)
     tears = TEARS if fixed.tear is None else (fixed.tear,)
+    modes = modes_of(sides(points, table, USUAL_TEAR, groups), groups)[atoms]
     found = []
     for tear, side in _partitions(points, table, tears, groups):
         own = _kept(table[atoms], inside, side, atoms)
-        modes = modes_of(side, groups)[atoms]
         for k in (fixed.neighbours,) if fixed.neighbours else _neighbours(len(points)):
             parts = _parts(points, own[:, :k], atoms, draws)
             for a, b in _pairs(parts, modes, fixed):

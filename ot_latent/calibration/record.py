@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
-DEFAULTS = {"a": 0.5, "b": 1.1, "neighbours": 30, "tear": 3.0}
+USUAL_TEAR = 3.0  # threshold that parts the codes into modes, in which variances are compared
+DEFAULTS = {"a": 0.5, "b": 1.1, "neighbours": 30, "tear": USUAL_TEAR}
 LOW_DEFAULTS = DEFAULTS | {"b": 1.0}  # the overhang of the simplex map
 
 
@@ -20,7 +21,7 @@ class Candidate:
     precision, recall : float
         In code space, against the held-out codes.
     variance : float
-        Variance within groups and sides over that of the codes.
+        Variance within groups and sides (those of a tear threshold of 3) over that of the codes.
     frechet : float
         Frechet distance over the total variance of the codes.
     novelty : float

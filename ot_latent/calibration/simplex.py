@@ -10,7 +10,7 @@ from torch import Tensor
 from ot_latent._random import Stream, generator
 from ot_latent._solvers import solve
 from ot_latent.calibration.judge import Judge, modes_of, split
-from ot_latent.calibration.record import OPEN, Calibration, Fixed
+from ot_latent.calibration.record import OPEN, USUAL_TEAR, Calibration, Fixed
 from ot_latent.transport.extension import ExtendedMap
 from ot_latent.transport.measures import DiscreteMeasure
 from ot_latent.transport.neighbours import nearest_codes
@@ -66,14 +66,17 @@ def calibrate_simplex(
     judge = Judge(points, held, fit[cells], float(level), novelty=0.0)
     own = None if groups is None else groups.to(points.device)[fit]
     overhang = 1.0 if fixed.b is None else fixed.b
-    found = []
-    for tear in LOW_TEARS if fixed.tear is None else (fixed.tear,):
-        whole = ExtendedMap.build(
+
+    def built(tear: float) -> ExtendedMap:
+        return ExtendedMap.build(
             solution.potential, solution.centroids, solution.within_scale or 1.0,
             kind="simplex", b=overhang, tear=tear, groups=own,
         )  # fmt: skip
-        modes = _components(whole, own)[cells]
-        codes = whole.place(x, cells).codes
+
+    modes = _components(built(USUAL_TEAR), own)[cells]
+    found = []
+    for tear in LOW_TEARS if fixed.tear is None else (fixed.tear,):
+        codes = built(tear).place(x, cells).codes
         near = nearest_codes(codes, target.points, 1)[0][:, 0]
         found.append(judge(codes, near, modes, 1.0, overhang, 1, tear))
     return judge.outcome(found, len(fit))

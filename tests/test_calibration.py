@@ -1,0 +1,196 @@
+"""The extension's numbers come from held-out training codes, can be overridden, and travel with the model."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from ot_latent import OTSampler
+from ot_latent.calibration.judge import balanced, within
+from ot_latent.calibration.local import calibrate_local, nearest_inside, width_of_table
+from ot_latent.calibration.record import OPEN, Calibration, Fixed
+from ot_latent.calibration.simplex import calibrate_simplex
+from ot_latent.metrics import novelty_ratio, precision_recall
+from ot_latent.transport import BrenierPotential, ExtendedMap, UniformBox
+from ot_latent.transport.neighbours import neighbour_table
+
+
+def modes(n, d, count, seed, gap=10.0):
+    """Normal modes on a line, `gap` deviations apart."""
+    rng = np.random.default_rng(seed)
+    codes = rng.normal(size=(n, d))
+    codes[:, 0] += gap * rng.integers(count, size=n)
+    return torch.from_numpy(codes)
+
+
+def calibrated(points, fixed=OPEN, groups=None, seed=0):
+    table = neighbour_table(points, width_of_table(len(points), fixed), groups)
+    rng = np.random.default_rng(1)
+    residuals = torch.from_numpy(rng.uniform(-1, 1, (2048, points.shape[1])) * math.sqrt(3))
+    weights = torch.full((len(points),), 1 / len(points), dtype=torch.float64)
+    found = calibrate_local(
+        points, table, residuals, weights=weights, groups=groups, fixed=fixed, seed=seed
+    )
+    return found, residuals
+
+
+def made(points, best, residuals, groups=None):
+    """New codes of the chosen law around atoms drawn evenly."""
+    u = BrenierPotential(points, torch.zeros(len(points)))
+    map_ = ExtendedMap.build(
+        u, points, 1.0, a=best.a, b=best.b, tear=best.tear, neighbours=best.neighbours, groups=groups
+    )  # fmt: skip
+    atoms = torch.arange(len(residuals)) % len(points)
+    return map_.local_law(atoms, residuals), atoms
+
+
+def test_the_choice_is_right_on_codes_that_it_never_saw():
+    points, fresh = modes(1500, 8, 3, 0), modes(2048, 8, 3, 9)
+    found, residuals = calibrated(points)
+    codes, _ = made(points, found.chosen, residuals)
+    others = modes(2048, 8, 3, 10)
+    real = precision_recall(real=fresh, generated=others)
+    ours = precision_recall(real=fresh, generated=codes)
+    assert ours.precision > real.precision - 0.06
+    assert ours.recall > real.recall - 0.06
+    assert novelty_ratio(train=points, holdout=fresh, generated=codes) > 0.87
+    mode = lambda z: (z[:, 0] / 10).round().long()  # noqa: E731
+    ratio = within(codes, mode(codes)) / within(fresh, mode(fresh))
+    assert ratio == pytest.approx(1.0, abs=0.06)
+    assert found.chosen.score == min(c.score for c in found.candidates)
+    assert found.chosen.novelty >= 0.85
+    assert (found.fitted, found.held_out) == (1200, 300)
+
+
+def test_b_balances_the_variance_within_modes():
+    rng = np.random.default_rng(0)
+    base, local, atoms = (torch.from_numpy(rng.normal(size=(500, 3))) for _ in range(3))
+    base = base / 2
+    mode = torch.arange(500) % 4
+    b = balanced(base, local, atoms, mode)
+    assert within(base + b * local, mode) == pytest.approx(within(atoms, mode))
+    assert balanced(base, 0 * local, atoms, mode) == 1.0  # nothing to balance with
+    assert balanced(3 * base, local, atoms, mode) < 0.1  # too wide already: the least there is
+    assert balanced(base, local / 100, atoms, mode) == 3.0  # as far as it goes
+
+
+@pytest.mark.parametrize(
+    "fixed", [Fixed(a=0.4), Fixed(b=0.8), Fixed(neighbours=7), Fixed(tear=2.5)]
+)
+def test_given_numbers_are_kept(fixed):
+    found, _ = calibrated(modes(500, 4, 2, 0), fixed)
+    for name, value in fixed._asdict().items():
+        if value is not None:
+            assert {getattr(c, name) for c in found.candidates} == {value}
+    assert len(found.candidates) > 1
+
+
+def test_modes_smaller_than_the_neighbourhood_are_not_mixed():
+    """Ten modes of 45 codes, thirty neighbours asked for: tears or labels must keep them apart."""
+    points = modes(450, 4, 10, 0, gap=30.0)
+    found, residuals = calibrated(points, Fixed(neighbours=60))
+    codes, atoms = made(points, found.chosen, residuals)
+    assert math.isfinite(found.chosen.tear)
+    assert ((codes[:, 0] - points[atoms, 0]).abs() < 15).all()
+    groups = (points[:, 0] / 30).round().long()
+    own, _ = calibrated(points, Fixed(tear=math.inf, neighbours=60), groups)
+    codes, atoms = made(points, own.chosen, residuals, groups)
+    assert ((codes[:, 0] - points[atoms, 0]).abs() < 15).all()
+
+
+def test_it_repeats_itself_and_survives_json():
+    points = modes(400, 3, 2, 0)
+    first, _ = calibrated(points)
+    assert calibrated(points)[0] == first
+    assert calibrated(points, seed=1)[0] != first
+    assert Calibration.from_dict(first.to_dict()) == first
+
+
+def test_distances_to_the_fit():
+    points = torch.arange(6.0)[:, None]
+    inside = torch.tensor([True, True, False, False, True, False])
+    table = neighbour_table(points, 4)
+    found = nearest_inside(points, points[[2, 5]], table[[2, 5]], inside)
+    assert found.tolist() == [1.0, 1.0]
+
+
+@pytest.mark.parametrize("d", [1, 2, 3])
+def test_tears_of_simplices_are_found(d):
+    points = modes(800, d, 3, 0, gap=25.0)
+    weights = torch.full((800,), 1 / 800, dtype=torch.float64)
+    found = calibrate_simplex(points, UniformBox.centered(d), weights=weights)
+    assert math.isfinite(found.chosen.tear)
+    whole = next(c for c in found.candidates if c.tear == math.inf)
+    assert whole.precision < found.chosen.precision
+    labels = (points[:, 0] / 25).round().long()
+    fixed = Fixed(tear=math.inf, b=0.5)
+    own = calibrate_simplex(
+        points, UniformBox.centered(d), weights=weights, groups=labels, fixed=fixed
+    )
+    assert own.chosen.b == 0.5
+    assert own.chosen.precision > whole.precision
+
+
+# -- in the estimator ------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def flat():
+    return OTSampler().fit(modes(600, 2, 3, 0, gap=25.0).numpy())
+
+
+@pytest.fixture(scope="module")
+def deep():
+    return OTSampler(tolerance=0.3).fit(modes(500, 6, 3, 0).numpy())
+
+
+def test_auto_takes_simplices_in_few_dimensions_and_local_laws_above(flat, deep):
+    assert flat.rule_.kind == flat.map_.kind == "simplex"
+    assert deep.rule_.kind == deep.map_.kind == "affine"
+    for sampler in (flat, deep):
+        best = sampler.calibration_.chosen
+        assert (sampler.map_.a, sampler.map_.b, sampler.map_.tear) == (best.a, best.b, best.tear)
+    new = flat.sample(5000, random_state=1)
+    assert np.abs(new[:, 0] / 25 - np.rint(new[:, 0] / 25)).max() < 0.25  # nothing between modes
+
+
+def test_files_keep_rule_calibration_and_samples(flat, deep, tmp_path):
+    for sampler in (flat, deep):
+        sampler.save_pretrained(tmp_path)
+        again = OTSampler.from_pretrained(tmp_path)
+        assert (again.rule_, again.calibration_) == (sampler.rule_, sampler.calibration_)
+        new = sampler.sample(1500, random_state=3)
+        assert np.array_equal(again.sample(1500, random_state=3), new)
+        assert np.array_equal(sampler.sample(20, random_state=3), new[:20])
+
+
+def test_models_of_before_load_as_they_were():
+    Z = modes(60, 4, 2, 0).numpy()
+    given = {"extension": "affine", "neighbours": 12, "anchor": 0.5, "spread": 1.1}
+    sampler = OTSampler(**given, tear=math.inf, tolerance=0.3).fit(Z)
+    config = sampler.to_config()
+    del config["rule"], config["calibration"], config["params"]["tear"]
+    again = OTSampler.from_parts(sampler.to_tensors(), config)
+    assert again.map_.tear == math.inf
+    assert np.array_equal(again.sample(50, random_state=1), sampler.sample(50, random_state=1))
+
+
+def test_nothing_is_chosen_from_few_codes_or_where_all_is_given():
+    Z = modes(60, 4, 2, 0).numpy()
+    few = OTSampler(tolerance=0.3).fit(Z)
+    assert few.calibration_ is None
+    assert (few.rule_.a, few.rule_.b, few.rule_.neighbours, few.rule_.tear) == (0.5, 1.1, 30, 3.0)
+    small = OTSampler().fit(Z[:, :2])
+    assert (small.rule_.kind, small.rule_.b) == ("simplex", 1.0)
+    Z = modes(450, 4, 2, 0).numpy()
+    told = OTSampler(anchor=0.6, spread=0.9, neighbours=8, tear=4.0, tolerance=0.3).fit(Z)
+    assert told.calibration_ is None
+    assert told.map_.neighbours.shape[1] == 8
+    assert (told.map_.a, told.map_.b, told.map_.tear) == (0.6, 0.9, 4.0)
+    drawn = OTSampler(extension="noise", neighbours=8, tolerance=0.3).fit(Z)
+    assert drawn.calibration_.chosen.neighbours == 8
+    with pytest.raises(ValueError, match="tear must be"):
+        OTSampler(tear=0.0).fit(Z)
