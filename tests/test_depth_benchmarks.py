@@ -12,14 +12,17 @@ from ot_latent.theory import depth as theory
 def test_networks_are_trained_merged_drawn_and_told(tmp_path, capsys):
     out, picture = tmp_path / "depth.json", tmp_path / "depth.png"
     quick = ["--activation", "tanh", "--seed", "0", "--epochs", "1", "--width"]
-    for depths in (["1", "12"], ["12"]):  # the second sitting replaces its own rows
+    for depths in (["1", "12"], ["12"]):  # the second sitting finds its rows there
         asked = ["--depth", *depths, "--out", str(out), "--picture", str(picture)]
         assert depth.main([*quick, *asked]) == 0
     rows = json.loads(out.read_text())["rows"]
-    assert [(r["initialisation"], r["depth"]) for r in rows] == [
-        ("pytorch", 1), ("pytorch", 12), ("critical", 1), ("critical", 12),
-    ]  # fmt: skip
-    assert rows[2]["accuracy"] > 0.5
+    assert [(r["initialisation"], r["depth"], r["rate"]) for r in rows] == [
+        (start, layers, rate)
+        for start in depth.INITIALISATIONS
+        for layers in (1, 12)
+        for rate in depth.RATES
+    ]
+    assert rows[4]["accuracy"] > 0.5
     assert picture.read_bytes().startswith(b"\x89PNG")
     assert "| tanh | pytorch | 64 | -0.5" in capsys.readouterr().out
 
@@ -42,12 +45,27 @@ def test_plan_adds_three_depths_at_other_widths():
 
     told = depth.prediction("relu", "pytorch", 32)
     assert told["end"] == pytest.approx(2 * told["begin"])
+    critical = depth.prediction("relu", "critical", 32)["suggested"]
     assert depth.plan(Options) == [
-        ("relu", "pytorch", 4, 64, 0),
-        ("relu", "pytorch", 2, 32, 0),
-        ("relu", "pytorch", told["suggested"], 32, 0),
-        ("relu", "pytorch", round(told["end"]), 32, 0),
-        ("relu", "critical", 4, 64, 0),
-        ("relu", "critical", 2, 32, 0),
-        ("relu", "critical", depth.prediction("relu", "critical", 32)["suggested"], 32, 0),
+        ("relu", start, layers, width, rate, 0)
+        for start, layers, width in [
+            ("pytorch", 4, 64),
+            ("pytorch", 2, 32),
+            ("pytorch", told["suggested"], 32),
+            ("pytorch", round(told["end"]), 32),
+            ("critical", 4, 64),
+            ("critical", 2, 32),
+            ("critical", critical, 32),
+        ]
+        for rate in depth.RATES
     ]
+
+
+def test_the_better_rate_counts():
+    rows = [
+        {"activation": "tanh", "initialisation": "critical", "width": 64, "depth": 9}
+        | {"rate": rate, "seed": seed, "accuracy": accuracy}
+        for rate, seed, accuracy in [(1e-3, 0, 0.9), (1e-3, 1, 0.1), (3e-4, 0, 0.7), (3e-4, 1, 0.8)]
+    ]
+    assert depth.curves({"rows": rows}, "tanh") == {"critical": {9: [0.7, 0.8]}}
+    assert depth.curves({"rows": rows}, "relu") == {}
