@@ -11,6 +11,7 @@ import numpy as np
 from ot_latent.baselines import (
     BetaCopulaSampler,
     ControlSampler,
+    FlowMatchingSampler,
     GaussianSampler,
     KernelDensitySampler,
     MixtureSampler,
@@ -38,8 +39,8 @@ class Fits:
         return OTSampler(**settings).fit(self.codes)
 
     @cached_property
-    def simplex(self) -> OTSampler:
-        return self.transport("simplex")
+    def default(self) -> OTSampler:
+        return self.transport("auto")
 
     @cached_property
     def affine(self) -> OTSampler:
@@ -47,8 +48,8 @@ class Fits:
 
 
 METHODS: dict[str, Callable[[Fits], Sampler]] = {
-    "ours, simplex": lambda f: f.simplex,
-    "control of simplex": lambda f: ControlSampler(f.simplex),
+    "ours": lambda f: f.default,
+    "control": lambda f: ControlSampler(f.default),
     "ours, affine": lambda f: f.affine,
     "control of affine": lambda f: ControlSampler(f.affine),
     "plain map": lambda f: PlainMapSampler(f.affine),
@@ -58,5 +59,8 @@ METHODS: dict[str, Callable[[Fits], Sampler]] = {
     "kernel density": lambda f: KernelDensitySampler(random_state=f.seed).fit(f.codes),
     "beta copula": lambda f: BetaCopulaSampler().fit(f.codes),
     "vine copula": lambda f: VineCopulaSampler().fit(f.codes),
+    "flow, independent": lambda f: FlowMatchingSampler(f.affine, "independent").fit(),
+    "flow, mini-batch": lambda f: FlowMatchingSampler(f.affine, "minibatch").fit(),
+    "flow, semi-discrete": lambda f: FlowMatchingSampler(f.affine, "semidiscrete").fit(),
     "normalising flow": lambda f: NormalisingFlowSampler(random_state=f.seed).fit(f.codes),
 }

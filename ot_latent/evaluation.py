@@ -19,6 +19,7 @@ from ot_latent._validation import DataError, check_array, check_same_length
 from ot_latent.baselines import (
     BetaCopulaSampler,
     ControlSampler,
+    FlowMatchingSampler,
     GaussianSampler,
     KernelDensitySampler,
     MixtureSampler,
@@ -36,7 +37,8 @@ if TYPE_CHECKING:
     from ot_latent.fitted import FittedGenerator
 
 BASELINES = ("gaussian", "gmm10", "plain", "control", "heldout")
-OTHERS = ("gmm", "kde", "reference_rule", "copula", "vine", "flow")  # on request
+OTHERS: tuple[str, ...] = ("gmm", "kde", "reference_rule", "copula", "vine", "flow")  # on request
+OTHERS += ("matching_independent", "matching_minibatch", "matching_semidiscrete")
 FEWEST = 40  # held-out rows below which the scores say nothing
 FITTED_ROWS = 20_000  # codes that a mixture is fitted to at most
 
@@ -70,7 +72,8 @@ def evaluate(
         Any of "gaussian", "gmm10", "plain", "control", "heldout"; on request "gmm" (components
         chosen by BIC), "kde" (bandwidth by held-out likelihood), "reference_rule" (the
         two-cell rule of the AE-OT reference code on the same cells), "copula" (empirical beta),
-        "vine" (needs pyvinecopulib), "flow" (needs zuko).
+        "vine" (needs pyvinecopulib), "flow" (needs zuko), "matching_independent", "matching_minibatch",
+        "matching_semidiscrete" (latent flows by flow matching on three couplings).
     features : callable, optional
         Takes rows of data, returns (n, f) features; by default the classifier of the fit where
         there is one, else the codes.
@@ -238,6 +241,8 @@ def _rival(name: str, sampler: OTSampler) -> Any:
         "control": lambda: ControlSampler(sampler),
         "reference_rule": lambda: ReferenceRuleSampler(sampler),
     }
+    if name.startswith("matching_"):
+        return FlowMatchingSampler(sampler, name.removeprefix("matching_"))
     return makers[name]()
 
 

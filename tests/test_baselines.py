@@ -13,6 +13,7 @@ from ot_latent.baselines import (
     Baseline,
     BetaCopulaSampler,
     ControlSampler,
+    FlowMatchingSampler,
     GaussianSampler,
     KernelDensitySampler,
     MixtureSampler,
@@ -111,15 +112,15 @@ def test_the_bandwidth_is_near_the_best_one_for_a_normal_law():
     """For n points of a normal law in the plane: least mean integrated square at n^(-1/6)."""
     rng = np.random.default_rng(0)
     for n in (300, 3000):
-        width = likeliest_bandwidth(rng.normal(size=(n, 2)), rng.normal(size=(2000, 2)))
+        width = likeliest_bandwidth(rng.normal(size=(n, 2)), rng.normal(size=(800, 2)))
         assert width == pytest.approx(n ** (-1 / 6), rel=0.2)
-    rows = rng.normal(size=(2000, 2)) * 7
-    assert KernelDensitySampler().fit(rows).bandwidth_ == pytest.approx(1600 ** (-1 / 6), rel=0.2)
+    rows = rng.normal(size=(1000, 2)) * 7
+    assert KernelDensitySampler().fit(rows).bandwidth_ == pytest.approx(800 ** (-1 / 6), rel=0.25)
 
 
 def test_the_bandwidth_sees_narrow_modes():
     rng = np.random.default_rng(0)
-    rows = rng.integers(9, size=(4000, 2)) + 0.01 * rng.normal(size=(4000, 2))
+    rows = rng.integers(6, size=(1500, 2)) + 0.01 * rng.normal(size=(1500, 2))
     found = KernelDensitySampler().fit(rows)
     assert 0.002 < found.bandwidth_ * found.scale_ < 0.01
 
@@ -271,6 +272,34 @@ def test_the_two_cell_rule_mixes_two_codes_of_the_fit(codes, sampler):
         ReferenceRuleSampler(sampler, angle=4.0).sample(3)
 
 
+# -- flows by matching -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("coupling", ["independent", "minibatch", "semidiscrete"])
+def test_flows_on_every_coupling_reach_the_moments(codes, sampler, coupling):
+    flow = FlowMatchingSampler(sampler, coupling, steps=80, width=32, depth=1, batch_size=128)
+    with pytest.raises(NotFittedError, match="FlowMatchingSampler must be fitted"):
+        flow.sample(3)
+    flow.fit()
+    check_rows(flow)
+    made = flow.sample(4000, random_state=0)
+    np.testing.assert_allclose(made.mean(0), codes.mean(0), atol=0.5)
+    assert 0.5 < made.var(0).sum() / codes.var(0).sum() < 1.5
+    assert np.array_equal(clone(flow).get_params()["coupling"], coupling)
+
+
+def test_couplings_share_codes_and_masses_and_only_one_is_the_solved_one(sampler):
+    points = sampler.transport_.potential.points
+    for coupling in ("independent", "minibatch", "semidiscrete"):
+        flow = FlowMatchingSampler(sampler, coupling, batch_size=512)
+        noise, chosen = (part.double() for part in flow._pairs(0)(3))
+        gaps = torch.cdist(chosen, points.double())
+        assert float(gaps.min(1).values.max()) < 1e-6  # every code is one of the fit
+        own = sampler.map_.cell_index(noise.to(points))
+        solved = bool((own == gaps.argmin(1)).all())
+        assert solved == (coupling == "semidiscrete")
+
+
 # -- refusals --------------------------------------------------------------------------------------
 
 
@@ -291,6 +320,10 @@ def test_refusals(codes):
         VineCopulaSampler(0).fit(codes)
     with pytest.raises(ValueError, match="width must be"):
         NormalisingFlowSampler(width=0).fit(codes)
+    with pytest.raises(ValueError, match="coupling must be one of"):
+        FlowMatchingSampler(None, "entropic").fit()
+    with pytest.raises(ValueError, match="integration_steps must be"):
+        FlowMatchingSampler(None, integration_steps=0).fit()
     with pytest.raises(ValueError, match="n must be"):
         GaussianSampler().fit(codes).sample(0)
 

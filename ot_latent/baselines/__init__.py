@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         MixtureSampler as MixtureSampler,
     )
     from ot_latent.baselines.flows import NormalisingFlowSampler as NormalisingFlowSampler
+    from ot_latent.baselines.matching import FlowMatchingSampler as FlowMatchingSampler
     from ot_latent.baselines.priors import PriorAutoencoder as PriorAutoencoder
     from ot_latent.baselines.transported import (
         ControlSampler as ControlSampler,
@@ -36,6 +37,7 @@ __getattr__, __dir__, __all__ = attach(
         "copulas": ["BetaCopulaSampler", "VineCopulaSampler"],
         "densities": ["GaussianSampler", "KernelDensitySampler", "MixtureSampler"],
         "flows": ["NormalisingFlowSampler"],
+        "matching": ["FlowMatchingSampler"],
         "priors": ["PriorAutoencoder"],
         "transported": ["ControlSampler", "PlainMapSampler", "ReferenceRuleSampler"],
     },

@@ -46,6 +46,12 @@ SAMPLERS = {
     "kde": ("Kernel density", "bandwidth by held-out likelihood, on the same codes"),
     "copula": ("Beta copula", "ranks of the codes, smoothed"),
     "vine": ("Vine copula", "pairs of ranks, on the same codes"),
+    "matching_independent": (
+        "Flow, independent pairs",
+        "flow matching on the same codes and noise",
+    ),
+    "matching_minibatch": ("Flow, mini-batch transport", "flow matching, pairs assigned per batch"),
+    "matching_semidiscrete": ("Flow, our coupling", "flow matching on the solved transport"),
     "flow": ("Normalising flow", "neural splines, on the same codes"),
     "gaussian": ("Gaussian", "the codes' mean and covariance"),
 }
