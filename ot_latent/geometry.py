@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from ot_latent.coders import OwnCoder, TrainedCoder
+    from ot_latent.theory.rectified_linear import PathPieces
 
 ROWS = 500  # rows of the estimates
 PROBES = 32  # codes at which derivatives are taken
@@ -80,6 +82,60 @@ def autoencoder_geometry(
     }
 
 
+def network_geometry(
+    model: nn.Module, shape: Sequence[int] | None = None, *, segments: int = 3, seed: int = 0
+) -> dict[str, Any]:
+    """Measure what can be known of one network without data.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        The network.
+    shape : sequence of int, optional
+        Shape of one row of the input. Default: taken from the first layer, if that is Linear.
+    segments : int, default=3
+        How many segments between standard normal points are cut into linear pieces.
+    seed : int, default=0
+        Seed of these points.
+
+    Returns
+    -------
+    dict
+        ``widths`` (input, units of each layer, output), ``bound`` (least upper bound on activation
+        cells, as a power of ten, and its name), ``pieces`` and ``norms`` as in
+        `autoencoder_geometry`. What cannot be measured says why.
+
+    Raises
+    ------
+    ValueError
+        If the network has no shape of its own and none is given, or `segments` is not positive.
+
+    Examples
+    --------
+    >>> from torch import nn
+    >>> found = network_geometry(nn.Sequential(nn.Linear(2, 8), nn.ReLU(), nn.Linear(8, 1)))
+    >>> found["widths"], found["bound"]["name"], round(10 ** found["bound"]["log10"])
+    ([2, 8, 1], 'serra', 37)
+    """
+    from math import log10, prod
+
+    from ot_latent.theory.networks import read_network
+    from ot_latent.theory.rectified_linear import line_regions, region_bounds
+
+    check_positive(segments, "segments", integer=True)
+    network = read_network(model, shape, cut_output=True, elementwise=True)
+    record: dict[str, Any] = {"norms": {"network": _norms(model, network.input_shape)}}
+    try:
+        widths, bounds = network.widths, region_bounds(network)
+    except ValueError as error:
+        return {"pieces": {"why": str(error)}, **record}
+    rng = generator(seed, Stream.MANIFOLD, 3)
+    ends = rng.standard_normal((segments, 2, prod(network.input_shape)))
+    record["widths"] = list(widths)
+    record["bound"] = {"name": bounds.best_name, "log10": log10(bounds.best)}
+    return {"pieces": _met([line_regions(network, *pair) for pair in ends]), **record}
+
+
 def _networks(coder: TrainedCoder | OwnCoder) -> dict[str, nn.Module]:
     """Return encoder and decoder where they are modules."""
     from torch import nn
@@ -111,17 +167,26 @@ def _pieces(decoder: nn.Module | None, codes: Tensor, segments: int, seed: int) 
     ends = codes.detach().cpu().numpy().astype(np.float64)
     rng = generator(seed, Stream.MANIFOLD, 2)
     paths = [line_regions(network, *ends[rng.permutation(len(ends))[:2]]) for _ in range(segments)]
-    chords = [np.linalg.norm(path.values()[-1] - path.values()[0]) for path in paths]
+    return _met(paths)
+
+
+def _met(paths: Sequence[PathPieces]) -> dict[str, Any]:
+    """Summarise what segments meet."""
+    ratios = []
+    for path in paths:
+        values = path.values()
+        chord = float(np.linalg.norm(values[-1] - values[0]))
+        ratios.append(path.length / chord if chord else float("nan"))
     return {
         "units": paths[0].units,
-        "segments": segments,
+        "segments": len(paths),
         "cells": _spread([path.n_cells for path in paths]),
         "linear_pieces": _spread([path.n_pieces for path in paths]),
-        "length_over_chord": _spread([p.length / c for p, c in zip(paths, chords, strict=True)]),
+        "length_over_chord": _spread(ratios),
     }
 
 
-def _spread(values: list[float]) -> dict[str, float]:
+def _spread(values: Sequence[float]) -> dict[str, float]:
     """Return mean, least and most."""
     return {"mean": float(np.mean(values)), "min": min(values), "max": max(values)}
 
@@ -207,7 +272,7 @@ def _stability(coder: TrainedCoder | OwnCoder, x: Tensor, seed: int) -> dict[str
 
 
 def describe(record: dict[str, Any]) -> list[str]:
-    """Return the record of `autoencoder_geometry` as sentences.
+    """Return the record of `autoencoder_geometry` or `network_geometry` as sentences.
 
     Parameters
     ----------
@@ -224,7 +289,9 @@ def describe(record: dict[str, Any]) -> list[str]:
     >>> describe({"pieces": {"why": "no module"}})
     ['Linear pieces: not counted, no module.']
     """
-    writers = {
+    writers: dict[str, Any] = {
+        "widths": _say_widths,
+        "bound": _say_bound,
         "pieces": _say_pieces,
         "decoder": _say_decoder,
         "norms": _say_norms,
@@ -234,14 +301,26 @@ def describe(record: dict[str, Any]) -> list[str]:
     return [line for key, say in writers.items() if key in record for line in say(record[key])]
 
 
+def _say_widths(found: list[int]) -> list[str]:
+    """Tell of widths."""
+    return [f"Widths, units counted: {' - '.join(f'{width:,}' for width in found)}."]
+
+
+def _say_bound(found: dict[str, Any]) -> list[str]:
+    """Tell of the best bound."""
+    return [
+        f"Activation cells (theorem): at most 10^{found['log10']:.1f}, by {found['name']}'s bound."
+    ]
+
+
 def _say_pieces(found: dict[str, Any]) -> list[str]:
     """Tell of pieces."""
     if "why" in found:
         return [f"Linear pieces: not counted, {found['why'].rstrip('.')}."]
     met, ratio = found["linear_pieces"], found["length_over_chord"]
     return [
-        f"Linear pieces (exact): an interpolation between two codes meets {met['mean']:,.0f} "
-        f"({met['min']:,} to {met['max']:,} on {found['segments']} segments) of a decoder with "
+        f"Linear pieces (exact): a segment between two inputs meets {met['mean']:,.0f} "
+        f"({met['min']:,} to {met['max']:,} on {found['segments']} segments) of a network with "
         f"{found['units']:,} units; its image is {ratio['mean']:.2f} times as long as its chord."
     ]
 

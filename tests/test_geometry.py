@@ -10,7 +10,7 @@ from torch import nn
 from ot_latent._validation import DataError
 from ot_latent.coders import OwnCoder
 from ot_latent.config import AutoencoderConfig
-from ot_latent.geometry import autoencoder_geometry, describe
+from ot_latent.geometry import autoencoder_geometry, describe, network_geometry
 from ot_latent.latent.autoencoder import build_autoencoder
 
 
@@ -75,3 +75,18 @@ def test_refusals(rows):
         autoencoder_geometry(coder, rows[:39])
     with pytest.raises(ValueError, match="segments must be a positive integer"):
         autoencoder_geometry(coder, rows, segments=0)
+
+
+def test_a_network_without_data():
+    net = nn.Sequential(nn.Linear(3, 5), nn.ReLU(), nn.Linear(5, 2), nn.Sigmoid())
+    found = network_geometry(net)
+    assert found["widths"] == [3, 5, 2]
+    assert 10 ** found["bound"]["log10"] == pytest.approx(26)  # 1 + 5 + 10 + 10
+    assert found["norms"]["network"]["units"] == 5
+    assert describe(found)[0] == "Widths, units counted: 3 - 5 - 2."
+    assert "at most 10^1.4, by serra's bound" in describe(found)[1]
+    smooth = network_geometry(nn.Sequential(nn.Linear(3, 5), nn.Tanh(), nn.Linear(5, 2)))
+    assert "got Tanh at '1'" in smooth["pieces"]["why"]
+    constant = nn.Sequential(nn.Linear(3, 5), nn.ReLU(), nn.Linear(5, 2))
+    constant[2].weight.data.zero_()
+    assert np.isnan(network_geometry(constant)["pieces"]["length_over_chord"]["mean"])

@@ -267,13 +267,15 @@ def passes(record: Mapping[str, Any], key: str, limit: float, sign: int) -> bool
     return sign * score(record, key) >= sign * limit
 
 
-def function(path: str) -> Any:
+def function(path: str, option: str = "--features") -> Any:
     """Import a function that is written as pkg.mod:fn, from the current folder too.
 
     Parameters
     ----------
     path : str
         Module and name.
+    option : str, default="--features"
+        The option that names it, for the refusal.
 
     Returns
     -------
@@ -296,11 +298,11 @@ def function(path: str) -> Any:
             found = getattr(importlib.import_module(module), name)
         except (ImportError, AttributeError, ValueError) as error:
             raise ConfigError(
-                f"--features must be a function pkg.mod:fn that can be imported, got {path!r} "
+                f"{option} must be a function pkg.mod:fn that can be imported, got {path!r} "
                 f"({error}); check the spelling and the folder."
             ) from None
     if not callable(found):
-        raise ConfigError(f"--features must be a function, got {found!r}; name a function.")
+        raise ConfigError(f"{option} must be a function, got {found!r}; name a function.")
     return found
 
 

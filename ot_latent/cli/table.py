@@ -64,6 +64,11 @@ COMMANDS: dict[str, Entry] = {
         "evaluate runs/digits --data digits --split test --json report.json",
     ),
     "info": Entry("what a run is and how far it converged", "commands_judge", "info runs/digits"),
+    "inspect": Entry(
+        "geometry of the autoencoder: pieces, folds, norms, dimension",
+        "commands_inspect",
+        "inspect runs/digits",
+    ),
     "plot": Entry("figures of a run", "commands_judge", "plot runs/digits --out figs"),
     "report": Entry(
         "one self-contained HTML page of a run",

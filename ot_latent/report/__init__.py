@@ -11,6 +11,7 @@ import numpy as np
 from ot_latent import _files
 from ot_latent.report import markup
 from ot_latent.report.figures import pictures, plane_pictures
+from ot_latent.report.geometry import geometry_section
 from ot_latent.report.limits import limits
 from ot_latent.report.markup import Picture
 from ot_latent.report.origin import Origin
@@ -88,6 +89,7 @@ def write_report(
         "glance": ("At a glance", _glance(record, model, drawn)),
         "compare": ("Comparison", _comparison(record)),
         "manifold": ("Manifold", _manifold(record, drawn)),
+        "geometry": ("Geometry", geometry_section(model, data.x, seed)),
         "transport": ("Transport", _transport(model, drawn)),
         "plane": ("In the plane", _plane(plane, data, seed)),
         "pictures": ("Reconstructions and walks", _show(drawn)),
