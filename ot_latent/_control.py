@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -16,6 +17,7 @@ from ot_latent._solvers import chosen
 from ot_latent._validation import DataError
 from ot_latent.transport.group_shift import group_shift
 from ot_latent.transport.measures import DiscreteMeasure
+from ot_latent.transport.potential import BrenierPotential
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -30,7 +32,6 @@ class Controlled(Conditional):
     fit_weights_: Tensor
     check_parameters: Callable[[int], Any]
     _solve: Callable[..., None]
-    _finish: Callable[[Callback | None], None]
 
     def reweight(
         self,
@@ -94,27 +95,40 @@ class Controlled(Conditional):
         start = self._start(target.weights, seed)
         self._solve(target, seed=seed, callback=callback, state=state, **start)
         self.weights_, self.class_solutions_ = target.weights, known
-        self._finish(callback)
+        self.map_ = self._extended(self.transport_, self._groups())  # by the rule of the fit
+        self._ready()
+        if callback is not None:
+            callback({"stage": "extension", "progress": 1.0, "state": None})
         return self
 
     def _start(self, masses: Tensor, seed: int) -> dict[str, Any]:
         """Return what the old solution gives to a solve with other masses.
 
-        Heights keep their weight in the running average where the masses change by less than the
-        old error; else the average would have to forget them, and classes are moved as one first.
+        Classes are moved as one first. Heights keep their weight in the running average where the
+        masses change by less than the old error; else the average would have to forget them.
         """
-        earlier, change = self.transport_, (masses - self.weights_).square() / masses
-        if float(change.sum()) ** 0.5 <= earlier.mass_error:
-            return {"earlier": earlier}
-        u = earlier.potential
-        if self.labels_ is None or chosen(self.solver, self.source_) == "exact":
-            return {"heights": u.heights}
+        earlier, exact = self.transport_, chosen(self.solver, self.source_) == "exact"
+        heights = earlier.potential.heights
+        if self.labels_ is not None and not exact:
+            heights = heights + self._class_shift(masses, seed)
+        change = float(((masses - self.weights_).square() / masses).sum()) ** 0.5
+        if exact or change > earlier.mass_error:
+            return {"heights": heights}
+        moved = BrenierPotential(earlier.potential.points, heights)
+        return {"earlier": replace(earlier, potential=moved)}
+
+    def _class_shift(self, masses: Tensor, seed: int) -> Tensor:
+        """Return what to add to the heights so that classes have their masses."""
         groups = self._class_numbers()
         wanted = masses.new_zeros(int(groups.max()) + 1).index_add_(0, groups, masses)
-        shift = group_shift(
-            u, self.source_, groups, wanted, seed=seed, memory_budget=self.memory_budget
+        return group_shift(
+            self.transport_.potential,
+            self.source_,
+            groups,
+            wanted,
+            seed=seed,
+            memory_budget=self.memory_budget,
         )
-        return {"heights": u.heights + shift}
 
     def to_tensors(self) -> dict[str, Tensor]:
         """Return everything large that the fitted sampler holds.

@@ -90,6 +90,18 @@ def test_solved_classes_are_saved(fitted, tmp_path):
         assert np.array_equal(twin.sample(70, random_state=1, **options), expected)
 
 
+@pytest.mark.parametrize("dim", [2, 5])
+def test_few_codes_of_a_label_have_a_map_too(dim):
+    Z = np.random.default_rng(0).normal(size=(90, dim))
+    y = np.concatenate([[1], [2, 2], [3, 3, 3], np.zeros(84, dtype=int)])
+    sampler = OTSampler(tolerance=0.3).fit(Z, y)
+    for label in (1, 2, 3):
+        new = sampler.sample(20, random_state=0, label=label)
+        away = abs(new - Z[y == label].mean(axis=0)).max()
+        assert np.isfinite(new).all()
+        assert away <= 4 * np.ptp(Z[y == label], axis=0).max() + 1e-5
+
+
 @pytest.mark.parametrize("dim", [1, 2, 5])
 def test_a_class_of_one_code_takes_all_noise(dim):
     Z = np.random.default_rng(0).normal(size=(60, dim))
@@ -156,6 +168,14 @@ def test_classes_get_their_masses(fresh, request_, wanted):
     masses = np.bincount(fresh.labels_, fresh.weights_.numpy())
     np.testing.assert_allclose(masses, wanted, atol=0.004)  # the fit has 134, 133 and 133 codes
     assert close(fresh, masses)
+
+
+def test_a_small_change_is_cheap_and_is_made(fresh):
+    samples = fresh.transport_.samples
+    fresh.reweight({0: 1.05})
+    assert fresh.transport_.samples < samples / 4
+    wanted = np.bincount(fresh.labels_, fresh.weights_)
+    np.testing.assert_allclose(shares(fresh), wanted, atol=0.01)
 
 
 def test_masses_are_those_of_the_fit_times_the_weights(fresh):
