@@ -33,7 +33,7 @@ KEY = ("part", "case", "d", "seed")
 TARGETS, TOLERANCE = 2000, 0.05
 STEP_LENGTH, WALKS = 0.02, 2**15  # of the source's deviation per coordinate; start points
 SHARE_DRAWS, REPEATS = 1024, 400
-FLOW_STEPS, FLOW_BATCH, JUDGED = 2000, 256, 10_000
+FLOW_STEPS, FLOW_BATCH, JUDGED = 1000, 256, 10_000
 CHANGES: dict[str, dict[int, float]] = {
     "one class at 0.95": {3: 0.95},
     "one class halved": {3: 0.5},

@@ -12,7 +12,7 @@ from benchmarks import results, transport_buys
 @pytest.fixture
 def quick(monkeypatch):
     small = {"TARGETS": 200, "TOLERANCE": 0.2, "WALKS": 4096, "REPEATS": 30}
-    small |= {"FLOW_STEPS": 20, "FLOW_BATCH": 64, "JUDGED": 200}
+    small |= {"FLOW_STEPS": 100, "FLOW_BATCH": 64, "JUDGED": 200}
     for name, value in small.items():
         monkeypatch.setattr(transport_buys, name, value)
     transport_buys.fitted.cache_clear()
