@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import nn
 
-from ot_latent import LatentGenerator
+from ot_latent import LatentGenerator, cli
 from ot_latent.architectures import initial_gain, new_autoencoder, resolve_depth
-from ot_latent.config import AutoencoderConfig, ConfigError
+from ot_latent.config import AutoencoderConfig, ConfigError, RunConfig
 from ot_latent.latent.autoencoder import build_autoencoder
 from ot_latent.theory import depth as theory
 
@@ -151,3 +151,12 @@ def test_networks_do_not_know_theory():
     for values in ({"depth": "auto"}, {"initialisation": "critical"}):
         with pytest.raises(ValueError, match="config must name a depth and come with a gain, got"):
             build_autoencoder(settings(**values), ROW, seed=0)
+
+
+def test_the_command_line_asks_for_both(capsys):
+    asked = ["train", "--data", "digits", "--depth", "auto", "--initialisation", "critical"]
+    assert cli.main([*asked, "--print-config"]) == 0
+    shown = RunConfig.from_yaml(capsys.readouterr().out).autoencoder
+    assert (shown.depth, shown.initialisation) == ("auto", "critical")
+    assert cli.main(["train", "--data", "digits", "--depth", "5", "--print-config"]) == 0
+    assert RunConfig.from_yaml(capsys.readouterr().out).autoencoder.depth == 5
