@@ -155,8 +155,8 @@ def test_networks_do_not_know_theory():
 
 def test_the_command_line_asks_for_both(capsys):
     asked = ["train", "--data", "digits", "--depth", "auto", "--initialisation", "critical"]
-    assert cli.main([*asked, "--print-config"]) == 0
+    assert cli.run([*asked, "--print-config"]) == 0
     shown = RunConfig.from_yaml(capsys.readouterr().out).autoencoder
     assert (shown.depth, shown.initialisation) == ("auto", "critical")
-    assert cli.main(["train", "--data", "digits", "--depth", "5", "--print-config"]) == 0
+    assert cli.run(["train", "--data", "digits", "--depth", "5", "--print-config"]) == 0
     assert RunConfig.from_yaml(capsys.readouterr().out).autoencoder.depth == 5
