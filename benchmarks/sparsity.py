@@ -220,9 +220,29 @@ def slope(rows: Sequence[dict[str, Any]], d: int, method: str, least: int = 128)
 def markdown(record: dict[str, Any]) -> str:
     """Return the two tables."""
     fits = [r for r in record["rows"] if r["part"] == "fit"]
-    head = ["problem", "method", "loss", "path norm", "objective", "RTV2", "active", "merged"]
+    head = [
+        "problem",
+        "method",
+        "seed",
+        "loss",
+        "path norm",
+        "objective",
+        "RTV2",
+        "active",
+        "merged",
+    ]
     head += ["after the program", "bound", "path norm then", "fit moved by", "cpu s"]
-    keys = ["problem", "method", "loss", "path_norm", "objective", "rtv2", "active", "merged"]
+    keys = [
+        "problem",
+        "method",
+        "seed",
+        "loss",
+        "path_norm",
+        "objective",
+        "rtv2",
+        "active",
+        "merged",
+    ]
     keys += ["few", "bound", "few_path_norm", "fit_change", "cpu_s"]
     first = results.table(head, ([r[k] for k in keys] for r in fits))
     rows = [r for r in record["rows"] if r["part"] == "ridge"]
