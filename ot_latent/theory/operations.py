@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ot_latent.theory.convolutions import linear_part
 from ot_latent.theory.layers import Builder, Elementwise, Maximum
 from ot_latent.theory.pooling import ADAPTIVE_MAX_POOLS, MAX_POOLS, pooling_windows
 
@@ -111,7 +112,7 @@ def read_module(build: Builder, name: str, module: nn.Module, twin: Any, at: int
     if isinstance(twin, WEIGHTED):
         weight: Any = twin.weight.detach()  # type: ignore[operator]
         bias = None if twin.bias is None else twin(zeros)[0].detach()
-        linear = _without_bias(twin)
+        linear = linear_part(twin)
         return build.affine(name, (at,), linear, bias, module=module, weight=weight)
     if isinstance(twin, BATCH_NORMS):
         return _batch_norm(build, name, module, twin, at)
@@ -268,13 +269,6 @@ def _scaling(factor: float) -> Callable[[Tensor], Tensor]:
 def _linear_upsampling(mode: str) -> bool:
     """Whether an interpolation is linear in the image (all of PyTorch's are)."""
     return mode in {"nearest", "nearest-exact", "linear", "bilinear", "bicubic", "trilinear"}
-
-
-def _without_bias(twin: Any) -> nn.Module:
-    """Return a module that shares everything with another one but has no bias."""
-    bare = object.__new__(type(twin))  # parametrised modules refuse copy.copy
-    bare.__dict__.update(twin.__dict__, _parameters={**twin._parameters, "bias": None})
-    return bare
 
 
 def _batch_norm(build: Builder, name: str, module: nn.Module, twin: Any, at: int) -> int:

@@ -70,6 +70,10 @@ MODELS = {
     "bare": (nn.Linear(3, 4, bias=False), (3,)),
     "conv1d": (nn.Conv1d(2, 3, 3, stride=2, padding=1, padding_mode="circular"), (2, 9)),
     "conv2d": (nn.Conv2d(4, 6, 3, groups=2, dilation=2, padding=1), (4, 7, 8)),
+    "few outputs": (nn.Conv2d(6, 2, (3, 5), padding=(1, 3)), (6, 7, 8)),
+    "few outputs, dilated": (nn.Conv2d(6, 2, 3, dilation=2), (6, 7, 8)),
+    "few outputs, wide border": (nn.Conv2d(6, 2, 3, padding=4), (6, 5, 4)),
+    "few outputs, same size": (nn.Conv2d(6, 2, 3, padding="same"), (6, 5, 4)),
     "transposed": (nn.ConvTranspose2d(4, 2, 4, stride=2, padding=1), (4, 3, 2)),
     "batch norm": (nn.BatchNorm1d(5), (5,)),
     "batch norm, maps": (nn.BatchNorm2d(3, affine=False), (3, 4, 5)),
@@ -259,3 +263,7 @@ def test_a_model_that_is_not_what_its_modules_say_is_refused():
     model[0].register_forward_hook(lambda module, inputs, output: output + 1)
     with pytest.raises(ValueError, match="must be a fixed function"):
         read_network(model)
+    model = nn.Sequential(nn.Conv2d(3, 1, 3))
+    model[0].register_forward_hook(lambda module, inputs, output: output + 1)
+    with pytest.raises(ValueError, match="must be a fixed function"):
+        read_network(model, (3, 4, 4))
