@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -49,5 +50,6 @@ def _turns(conv: nn.Conv2d) -> bool:
 
 def _border(conv: nn.Conv2d) -> tuple[int, ...]:
     """Return the padding of the transposed convolution that is a given one."""
-    sizes = zip(conv.dilation, conv.kernel_size, tuple(conv.padding), strict=True)
-    return tuple(d * (k - 1) - int(p) for d, k, p in sizes)
+    padding: Any = conv.padding
+    sizes = zip(conv.dilation, conv.kernel_size, padding, strict=True)
+    return tuple(d * (k - 1) - p for d, k, p in sizes)
