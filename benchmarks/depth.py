@@ -219,9 +219,10 @@ def picture(record: dict[str, Any], path: Path) -> None:
     for ax, activation in zip(axes[0], shown, strict=True):
         found = curves(record, activation)
         told = {start: prediction(activation, start) for start in found}
+        depths = sorted(set.intersection(*(set(scores) for scores in found.values())))
         plotting.trainability(
-            list(next(iter(found.values()))),
-            {names[s]: list(scores.values()) for s, scores in found.items()},
+            depths,
+            {names[s]: _padded([scores[d] for d in depths]) for s, scores in found.items()},
             suggested={names[s]: told[s]["suggested"] for s in found},
             cutoffs={
                 names[s]: (told[s]["begin"], told[s]["end"]) for s in found if told[s]["begin"]
@@ -233,6 +234,12 @@ def picture(record: dict[str, Any], path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=130)
     pyplot.close(figure)
+
+
+def _padded(rows: list[list[float]]) -> np.ndarray:
+    """Return rows of one length, filled up with NaN."""
+    longest = max(len(row) for row in rows)
+    return np.array([row + [math.nan] * (longest - len(row)) for row in rows])
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -223,7 +223,7 @@ plt.show()
 #
 # What an input contributes to learning goes forth and back through the layers: its share shrinks like
 # $e^{-2\gamma l}$, and below the precision of float32 nothing of it is left. `suggest_depth` keeps
-# four bits, and stays before the depth at which the walk fluctuates by more than its mean (a
+# eight bits, and stays before the depth at which the walk fluctuates by more than its mean (a
 # heuristic from exact laws). Below, networks learn scikit-learn's digits from two starts; triangles
 # are the suggestions, the band reaches from the round trip's cut-off to that of a single passage.
 # The full table is in `docs/depth.md`.

@@ -153,7 +153,8 @@ def trainability(
     depths : sequence of int
         Numbers of hidden layers.
     scores : mapping of str to array-like of shape (depths,) or (depths, repeats)
-        Held-out accuracy by initialisation; repeats are dots, their mean a line.
+        Held-out accuracy by initialisation; repeats are dots, their mean a line; NaN where a
+        repeat is missing.
     suggested : mapping of str to float, optional
         Suggested depths, by the same labels: triangles at the foot, in the curve's colour.
     cutoffs : mapping of str to pair of float, optional
@@ -188,7 +189,9 @@ def trainability(
                 ax.plot(
                     np.repeat(at, rows.shape[1]), rows.ravel(), "o", ms=3, color=colour, alpha=0.35
                 )
-            ax.plot(at, rows.mean(1), "-", color=colour, label=label)
+            told = ~np.isnan(rows)
+            means = np.where(told, rows, 0.0).sum(1) / told.sum(1)
+            ax.plot(at, means, "-", color=colour, label=label)
             if label in cutoffs:
                 ax.axvspan(*cutoffs[label], color=colour, alpha=0.13, lw=0)
             if label in suggested:

@@ -326,7 +326,7 @@ def test_suggestion_stays_before_both_limits(activation, width):
 def test_suggestion_grows_with_precision_and_width():
     kinds = [torch.bfloat16, torch.float16, torch.float32, torch.float64]
     found = [depth.suggest_depth("pytorch", 256, kind).depth for kind in kinds]
-    assert depth.suggest_depth("pytorch", 256, 0.1).depth == 1  # less than four bits
+    assert depth.suggest_depth("pytorch", 256, 0.1).depth == 1  # less than eight bits
     assert found == sorted(set(found))
     assert depth.suggest_depth("pytorch", 256, 2.0**-23) == depth.suggest_depth("pytorch", 256)
     wide = [depth.suggest_depth("critical", n, activation="relu").depth for n in (8, 64, 512)]

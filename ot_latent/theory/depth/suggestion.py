@@ -22,8 +22,8 @@ from ot_latent.theory.depth.transition import PredictedCutoff, first_passage
 
 GAINS = {"pytorch": 1.0 / math.sqrt(3.0), "xavier": 1.0, "he": math.sqrt(2.0)}
 SURVIVAL = 0.95
-RESOLUTION = 16.0
-"""How many times the precision what is left of an input must be: four bits of it."""
+RESOLUTION = 256.0
+"""How many times the precision what is left of an input must be: eight bits of it."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ def suggest_depth(
 
     The smaller of (1) the depth that a signal's round trip survives with probability 0.95, by
     `first_passage` with drift :math:`-2 \gamma`, variance :math:`4 \sigma^2` and distance
-    :math:`L = -\log 16 \epsilon` (four bits are left then), and (2) :math:`\log 2 / 4 \sigma^2`:
+    :math:`L = -\log 256 \epsilon` (eight bits are left then), and (2) :math:`\log 2 / 4 \sigma^2`:
     about 0.35 N for tanh, 0.14 N for ReLU. Above the critical gain :math:`\gamma` is the rate at which signals (ReLU) or differences
     (tanh, :math:`\frac12 \log \chi`) explode. A heuristic about the start of training: norms, skip
     connections or long training reach further.
@@ -86,7 +86,7 @@ def suggest_depth(
     Examples
     --------
     >>> suggest_depth("pytorch", 64).depth, suggest_depth("critical", 64).depth
-    (10, 21)
+    (8, 21)
     >>> suggest_depth("pytorch", 64, torch.bfloat16).depth
     1
     """
