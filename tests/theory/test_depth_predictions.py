@@ -327,7 +327,8 @@ def test_suggestion_grows_with_precision_and_width():
     kinds = [torch.bfloat16, torch.float16, torch.float32, torch.float64]
     found = [depth.suggest_depth("pytorch", 256, kind).depth for kind in kinds]
     assert depth.suggest_depth("pytorch", 256, 0.1).depth == 1  # less than eight bits
-    assert found == sorted(set(found))
+    assert found == sorted(found)
+    assert found[1] < found[2] < found[3]
     assert depth.suggest_depth("pytorch", 256, 2.0**-23) == depth.suggest_depth("pytorch", 256)
     wide = [depth.suggest_depth("critical", n, activation="relu").depth for n in (8, 64, 512)]
     assert wide == sorted(set(wide))
