@@ -21,6 +21,7 @@ from ot_latent.theory.rectified_linear import (
     region_bounds,
     spiral,
     spiral_turning,
+    straighten,
     stroke_limit,
 )
 from ot_latent.theory.rectified_linear.curves import _arcs, _plane_arcs
@@ -262,6 +263,22 @@ def test_strokes_bound_every_network():
 @settings(max_examples=15)
 def test_no_random_network_encodes_more_strokes_than_its_limit(seed):
     assert not encodes(net((2, 4, 1), seed), peano_curve(2) * 4 - 2).injective
+
+
+def test_training_straightens_what_can_be_straightened():
+    """Half a turn is encoded, and the seed decides; beyond the bound nothing helps."""
+    curve = spiral(0.5, 200)
+    nets = [straighten(curve, (6,), seed=1, steps=300) for _ in range(2)]
+    assert encodes(nets[0], curve).injective
+    assert torch.equal(nets[0][1].weight, nets[1][1].weight)
+    failed = encodes(straighten(peano_curve(2), (6,), steps=50), peano_curve(2))
+    assert not failed.injective
+    with pytest.raises(DataError, match="two distinct points, got none"):
+        straighten(np.ones((3, 2)))
+    with pytest.raises(ValueError, match="hidden must be a positive integer"):
+        straighten(curve, (0,))
+    with pytest.raises(ValueError, match="steps must be a positive integer"):
+        straighten(curve, steps=0)
 
 
 # -- segments --------------------------------------------------------------------------------------
