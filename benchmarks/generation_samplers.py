@@ -28,10 +28,15 @@ class Sampler(Protocol):
 
 
 class Fits:
-    """Samplers of one set of codes; transports are solved once and shared."""
+    """Samplers of one set of codes; transports are solved once and shared.
 
-    def __init__(self, codes: np.ndarray, seed: int, **options: Any) -> None:
-        self.codes, self.seed, self.options = codes, seed, options
+    A sampler that was fitted to these codes already is taken as the default one.
+    """
+
+    def __init__(
+        self, codes: np.ndarray, seed: int, fitted: OTSampler | None = None, **options: Any
+    ) -> None:
+        self.codes, self.seed, self.fitted, self.options = codes, seed, fitted, options
 
     def transport(self, extension: str) -> OTSampler:
         """Return our sampler with an extension."""
@@ -40,11 +45,12 @@ class Fits:
 
     @cached_property
     def default(self) -> OTSampler:
-        return self.transport("auto")
+        return self.fitted or self.transport("auto")
 
     @cached_property
     def affine(self) -> OTSampler:
-        return self.transport("affine")
+        same = self.default.map_.kind == "affine"
+        return self.default if same else self.transport("affine")
 
 
 METHODS: dict[str, Callable[[Fits], Sampler]] = {

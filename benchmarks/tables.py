@@ -34,6 +34,7 @@ WRITERS = {
     "deformation": deformation.markdown,
     "efficiency": efficiency.markdown,
     "exact": exact.markdown,
+    "generation_stacked": generation.stacked.markdown,
     "generation_toy": generation.markdown,
     "gpu": gpu.markdown,
     "growth": growth.markdown,

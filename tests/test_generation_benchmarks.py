@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from benchmarks import generation, generation_samplers, generation_toys
+from benchmarks import generation, generation_samplers, generation_stacked, generation_toys
 from benchmarks.generation_toys import TOYS, judge
 
 
@@ -84,3 +84,50 @@ def test_intervals_are_those_of_student():
     assert (mean, low, high) == pytest.approx(
         (2.0, 2 - 4.303 / 3**0.5, 2 + 4.303 / 3**0.5), rel=1e-3
     )
+
+
+# -- stacked digits --------------------------------------------------------------------------------
+
+
+def test_shares_are_even_or_lack_a_tenth_or_fall():
+    even, absent, tail = (generation_stacked.shares(v, 0) for v in generation_stacked.VARIANTS)
+    assert even.tolist() == [0.001] * 1000
+    assert (absent == 0).sum() == 100
+    assert tail.max() / tail.min() == pytest.approx(100)
+    for found in (even, absent, tail):
+        assert found.sum() == pytest.approx(1)
+
+
+def test_channels_show_the_digits_that_the_mode_spells():
+    digits = np.arange(40)[:, None, None] * np.ones((1, 2, 2))  # each image tells its number
+    labels = np.arange(40) % 10
+    made = generation_stacked.stack(digits, labels, 500, generation_stacked.shares("all", 0), 3)
+    seen = labels[made.images[:, :, 0, 0].astype(int)]
+    assert (seen @ [100, 10, 1] == made.modes).all()
+    assert made.images.shape == (500, 3, 2, 2)
+
+
+def test_a_perfect_sampler_shows_the_floor():
+    p = generation_stacked.shares("absent", 0)
+    draws = np.random.default_rng(0).choice(1000, size=26_000, p=p)
+    found = generation_stacked.judge_modes(draws, p)
+    assert (found["modes"], found["mode_count"], found["absent_modes"]) == (900, 900, 0)
+    assert found["kl"] == pytest.approx(found["kl_floor"], rel=0.15)
+    assert found["rare_within"] > 0.9
+    wrong = generation_stacked.judge_modes(np.where(draws < 500, 7, draws), p)
+    assert wrong["modes"] < 500
+    assert wrong["kl"] > 1
+
+
+@pytest.mark.slow
+def test_stacked_digits_are_measured(tmp_path, capsys):
+    out = tmp_path / "generation_stacked.json"
+    quick = ["--table", "stacked", "--data", "digits", "--rows", "500", "--samples", "600"]
+    quick += ["--latent-dim", "6", "--epochs", "2", "--variants", "absent", "--seeds", "0"]
+    methods = ["ours", "control", "reconstructions"]
+    assert generation.main([*quick, "--methods", *methods, "--out", str(out)]) == 0
+    rows = {row["method"]: row for row in json.loads(out.read_text())["rows"]}
+    assert set(rows) == set(methods)
+    assert rows["ours"]["modes"] > 0.3 * rows["reconstructions"]["modes"] > 0
+    assert all(row["mode_count"] == 900 for row in rows.values())
+    assert "| absent | ours | 500 |" in capsys.readouterr().out

@@ -1,0 +1,157 @@
+"""Stacked digits: three random digits of MNIST as the channels of an image, a thousand modes.
+
+The judge is a classifier of single digits, trained once with a fixed seed on MNIST's training part; the
+mode of an image is the number that it reads off the three channels.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from benchmarks import results
+from benchmarks.generation_samplers import METHODS, Fits
+from ot_latent.features import ClassFeatures
+from ot_latent.generator import LatentGenerator
+from ot_latent.latent.preprocessing import DataCodec
+from ot_latent.metrics import copy_rate, novelty_ratio
+
+MODES = 1000
+SAMPLES = 26_000  # the number of the literature
+VARIANTS = ("all", "absent", "tail")
+KEY = ("data", "variant", "method", "seed", "rows")
+CEILING = "reconstructions"
+STRINGS = ("variant", "method", "data")
+ABSENT, RATIO = 100, 100.0  # classes that the twin never sees; largest share over smallest
+
+
+@dataclass(frozen=True)
+class Stacked:
+    """Rows of stacked digits.
+
+    Attributes
+    ----------
+    images : ndarray of shape (n, 3, h, w)
+        Digits as channels.
+    modes : ndarray of shape (n,)
+        The number that they spell, 0 to 999.
+    """
+
+    images: np.ndarray
+    modes: np.ndarray
+
+
+def shares(variant: str, seed: int) -> np.ndarray:
+    """Return the share of each mode: even, without a tenth of them, or falling by 100 : 1."""
+    order = np.random.default_rng([seed, 11]).permutation(MODES)
+    found = np.ones(MODES)
+    if variant == "absent":
+        found[order[:ABSENT]] = 0.0
+    if variant == "tail":
+        found[order] = np.geomspace(RATIO, 1.0, MODES)
+    return found / found.sum()
+
+
+def stack(digits: np.ndarray, labels: np.ndarray, n: int, p: np.ndarray, seed: int) -> Stacked:
+    """Draw modes by their shares, and for each channel an image of its digit."""
+    rng = np.random.default_rng([seed, 12])
+    modes = rng.choice(MODES, size=n, p=p)
+    wanted = np.stack([modes // 100, modes // 10 % 10, modes % 10], axis=1)
+    members = [np.flatnonzero(labels == digit) for digit in range(10)]
+    places = (rng.random((n, 3)) * np.array([len(m) for m in members])[wanted]).astype(int)
+    rows = np.stack([[members[d][k] for d, k in zip(*pair)] for pair in zip(wanted, places)])  # noqa: B905
+    return Stacked(digits[rows], modes)
+
+
+def reader(digits: np.ndarray, labels: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+    """Train the judge of single digits; returns the function from images to modes."""
+    judge = ClassFeatures.fit(
+        DataCodec.fit(digits), digits, labels, seed=0, callback=lambda event: None
+    )
+    if judge is None:
+        raise ValueError("digits must have labels 0 to 9, got fewer; pass more rows.")
+
+    def read(images: np.ndarray) -> np.ndarray:
+        seen = [judge(images[:, channel])[1].argmax(axis=1) for channel in range(3)]
+        return 100 * seen[0] + 10 * seen[1] + seen[2]
+
+    return read
+
+
+def divergence(counts: np.ndarray, p: np.ndarray) -> float:
+    """Return KL(q | p) of counted shares from known ones; modes of share zero are left out of both."""
+    inside = p > 0
+    q = counts[inside] / max(counts[inside].sum(), 1)
+    seen = q > 0
+    return float((q[seen] * np.log(q[seen] / (p[inside] / p[inside].sum())[seen])).sum())
+
+
+def judge_modes(read: np.ndarray, p: np.ndarray) -> dict[str, Any]:
+    """Return what is said of generated modes: how many, their divergence with its floor, intruders."""
+    counts = np.bincount(read, minlength=MODES)
+    wanted = int((p > 0).sum())
+    expected = len(read) * p
+    spread = np.sqrt(expected * (1 - p))
+    rare = (p > 0) & (p <= np.quantile(p[p > 0], 0.1))
+    within = np.abs(counts - expected)[rare] <= 1.96 * spread[rare] + 1
+    return {
+        "modes": int((counts[p > 0] > 0).sum()),
+        "mode_count": wanted,
+        "kl": divergence(counts, p),
+        "kl_floor": (wanted - 1) / (2 * len(read)),
+        "absent_rate": float(counts[p == 0].sum() / len(read)),
+        "absent_modes": int((counts[p == 0] > 0).sum()),
+        "rare_within": float(within.mean()),
+    }
+
+
+def run(
+    train: tuple[np.ndarray, np.ndarray],
+    held_out: tuple[np.ndarray, np.ndarray],
+    variant: str,
+    methods: Sequence[str],
+    *,
+    seed: int,
+    rows: int,
+    samples: int = SAMPLES,
+    **options: Any,
+) -> Iterator[dict[str, Any]]:
+    """Yield a row per method: one autoencoder, the samplers on its codes, the same judge."""
+    p, read = shares(variant, seed), reader(*train)
+    data, fresh = (stack(*part, n, p, seed + k) for k, (part, n) in enumerate(
+        [(train, rows), (held_out, min(rows, 5000))]
+    ))  # fmt: skip
+    generator = LatentGenerator(random_state=seed, **options).fit(data.images)
+    codes, other = generator.encode(data.images), generator.encode(fresh.images)
+    fits = Fits(codes, seed, generator.sampler_)
+    for method in methods:
+        row: dict[str, Any] = {"variant": variant, "method": method, "seed": seed, "rows": rows}
+        cpu = time.process_time()
+        made = other
+        if method != CEILING:
+            made = METHODS[method](fits).sample(samples, random_state=seed)
+        row["cpu_s"] = time.process_time() - cpu
+        row |= judge_modes(read(generator.decode(made)), p)
+        clouds = {"train": codes, "holdout": other, "generated": made}
+        yield row | {"novelty_ratio": novelty_ratio(**clouds), "copy_rate": copy_rate(**clouds)}
+
+
+def markdown(record: dict[str, Any]) -> str:
+    """Return the table: medians over seeds of what was measured."""
+    head = ["variant", "method", "rows", "seeds", "modes", "KL", "KL floor", "novelty", "copies, %"]
+    head += ["absent classes, %", "rare in interval"]
+    groups: dict[tuple[str, str, int], list[dict[str, Any]]] = {}
+    for row in record["rows"]:
+        groups.setdefault((row["variant"], row["method"], row["rows"]), []).append(row)
+    lines = []
+    for (variant, method, rows), own in groups.items():
+        mid = {k: float(np.median([row[k] for row in own])) for k in own[0] if k not in STRINGS}
+        modes = f"{mid['modes']:.0f}/{mid['mode_count']:.0f}"
+        lines.append([variant, method, rows, len(own), modes, mid["kl"], mid["kl_floor"]])
+        lines[-1] += [mid["novelty_ratio"], 100 * mid["copy_rate"], 100 * mid["absent_rate"]]
+        lines[-1] += [mid["rare_within"]]
+    return results.table(head, lines)
