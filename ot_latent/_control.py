@@ -15,7 +15,7 @@ from ot_latent._conditional import Callback, Conditional
 from ot_latent._random import Stream, generator
 from ot_latent._solvers import chosen
 from ot_latent._validation import DataError
-from ot_latent.transport.group_shift import group_shift
+from ot_latent.transport.group_shift import DRAWS, group_shift
 from ot_latent.transport.measures import DiscreteMeasure
 from ot_latent.transport.potential import BrenierPotential
 
@@ -94,6 +94,9 @@ class Controlled(Conditional):
         seed = int(generator(self.seed_, Stream.REWEIGHTING, block).integers(2**31))
         start = self._start(target.weights, seed)
         self._solve(target, seed=seed, callback=callback, state=state, **start)
+        if self.labels_ is not None and self.transport_.error_norm == "rms":
+            total = self.transport_.samples + DRAWS  # those that moved the classes
+            self.transport_ = replace(self.transport_, samples=total)
         self.weights_, self.class_solutions_ = target.weights, known
         self.map_ = self._extended(self.transport_, self._groups())  # by the rule of the fit
         self._ready()

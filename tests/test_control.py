@@ -173,7 +173,7 @@ def test_classes_get_their_masses(fresh, request_, wanted):
 def test_a_small_change_is_cheap_and_is_made(fresh):
     samples = fresh.transport_.samples
     fresh.reweight({0: 1.05})
-    assert fresh.transport_.samples < samples / 4
+    assert fresh.transport_.samples < samples / 2  # 16,384 of them move the classes
     wanted = np.bincount(fresh.labels_, fresh.weights_)
     np.testing.assert_allclose(shares(fresh), wanted, atol=0.01)
 
