@@ -36,7 +36,7 @@ $(VENV)/.stamp-core: $(RECIPE) | $(BIN)/python
 	@touch $@
 
 $(VENV)/.stamp-test: $(RECIPE) | $(BIN)/python
-	$(PIP) -e '.[test,docs,notebooks,metrics,tabular,download]'
+	$(PIP) -e '.[test,docs,notebooks,metrics,baselines,tabular,download]'
 	@touch $@ $(VENV)/.stamp-core
 
 $(VENV)/.stamp-bench: $(RECIPE) $(VENV)/.stamp-test
