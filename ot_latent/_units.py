@@ -52,7 +52,8 @@ class Side:
         same = tuple(axis for axis, size in enumerate(self.labels.shape) if size == 1)
         squares = self.parameter.square()
         squares = squares.sum(same) if same else squares
-        sums = squares.new_zeros(self.count).index_add(0, self.labels.flatten(), squares.flatten())
+        labels = self.labels.to(squares.device).flatten()  # the model may have moved since
+        sums = squares.new_zeros(self.count).index_add(0, labels, squares.flatten())
         return torch.where(sums > 0, sums.where(sums > 0, 1.0).sqrt(), 0.0)
 
     @torch.no_grad()
@@ -64,7 +65,7 @@ class Side:
         factors : Tensor of shape (units,)
             One factor per unit.
         """
-        self.parameter.mul_(factors.to(self.parameter.dtype)[self.labels])
+        self.parameter.mul_(factors.to(self.parameter)[self.labels.to(self.parameter.device)])
 
 
 def axis_labels(parameter: Tensor, axis: int, labels: Tensor) -> Tensor:

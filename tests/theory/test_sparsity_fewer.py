@@ -327,8 +327,8 @@ def test_a_skip_network_trains_under_the_proximal_step():
     """A line costs nothing: its slope stays while the units that bend it are shrunk away."""
     (x, _), model = wiggle(), SkipNetwork(1, 30, 1).double()
     units = homogeneous_units(model)
-    optimizer = PathProx(torch.optim.SGD(model.parameters(), lr=0.02), units, 0.3)
-    for _ in range(500):
+    optimizer = PathProx(torch.optim.SGD(model.parameters(), lr=0.05), units, 0.3)
+    for _ in range(600):
         optimizer.zero_grad()
         (model(x) - 3 * x - 1).square().mean().backward()
         optimizer.step()
