@@ -27,10 +27,14 @@ def test_every_part_is_measured_and_merged(quick, tmp_path, capsys):
         assert transport_buys.main(["--part", *parts, "--dim", "8", "--out", str(out)]) == 0
     record = json.loads(out.read_text())
     keys = [tuple(row[k] for k in transport_buys.KEY) for row in record["rows"]]
-    assert len(keys) == len(set(keys)) == 1 + 1 + 3 + 2 + 3
+    assert len(keys) == len(set(keys)) == 1 + 1 + 3 + 4 + 3
     found = {row["case"]: row for row in record["rows"]}
     assert found["steps that change the cell"]["ratio"] > 2
-    assert found["codes of the fit"]["recovered"] > 0.99
+    assert found["codes of the fit, by centroid"]["own_cell"] > 0.99
+    inverse, centroid = (
+        found[f"held-out codes, by {way}"]["error"] for way in ("inverse", "centroid")
+    )
+    assert inverse < centroid
     assert found["one class halved"]["ratio"] == pytest.approx(
         found["one class halved"]["control"] / found["one class halved"]["ours"]
     )
