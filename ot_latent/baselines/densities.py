@@ -11,9 +11,9 @@ from ot_latent._random import Stream, generator, seed_from
 from ot_latent._validation import check_positive
 from ot_latent.baselines.base import Baseline
 
-# Tried in this order by "bic", until two in a row are worse than the best.
+# Tried in this order by "bic", until six in a row are worse than the best.
 NUMBERS = (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 14, 16, 18, 20, 25, 30, 36, 42, 50, 64, 80, 100)
-_PATIENCE = 2
+_PATIENCE = 6
 _HELD_OUT, _CENTRES = (
     1000,
     10_000,
@@ -50,7 +50,7 @@ class MixtureSampler(Baseline):
 
     .. math:: \mathrm{BIC}(K) = -2 \log L + p_K \log n, \qquad p_K = K - 1 + K d + K d (d + 1) / 2,
 
-    among 1 to 100, tried from below until two numbers in a row are worse than the best.
+    among 1 to 100, tried from below until six numbers in a row are worse than the best.
 
     Parameters
     ----------
