@@ -1,0 +1,51 @@
+"""The benchmarks of the extension run, and their known maps are Brenier maps."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+from scipy.optimize import linear_sum_assignment
+
+from benchmarks import known_maps, quadratic
+from ot_latent.transport import UniformBox
+
+
+@pytest.mark.parametrize("name", ["identity", "gaussian", "radial", "tear"])
+def test_known_maps_are_monotone_along_cycles(name):
+    """Of a Brenier map, no permutation of the images lies nearer to the points."""
+    source, known = known_maps.case(name, 3)
+    x = source.sample(40, seed=0)
+    y = known(x)
+    rows, columns = linear_sum_assignment(torch.cdist(x, y).square().numpy())
+    assert (rows == columns).all()
+
+
+def test_known_maps_are_measured(tmp_path, monkeypatch):
+    out = tmp_path / "known.json"
+    options = ["--out", str(out), "--cases", "identity", "tear", "--dims", "2", "--sizes", "60", "400"]
+    monkeypatch.setattr("sys.argv", ["known_maps", *options])
+    known_maps.main()
+    found = json.loads(out.read_text())["trials"]
+    assert all(row["extended"] < row["plain"] for row in found)
+    assert found[1]["extended"] < found[0]["extended"] / 2
+
+
+def test_the_quadratic_potential_is_a_gradient_of_its_own_cells(tmp_path, monkeypatch):
+    """Its map is monotone: no close pair is reversed; its values are those of its pieces."""
+    monkeypatch.setattr(quadratic, "ROUNDS", 5)
+    monkeypatch.setattr(quadratic, "TURNS", 2)
+    out = tmp_path / "quadratic.json"
+    options = ["--out", str(out), "--dims", "3", "--sizes", "50", "--seeds", "0"]
+    monkeypatch.setattr("sys.argv", ["quadratic", *options])
+    quadratic.main()
+    (row,) = json.loads(out.read_text())["trials"]
+    assert row["maps"]["kept"]["reversed"] == 0
+    assert row["maps"]["fixed point"]["reversed"] == 0
+    points = quadratic.mixture(30, 3, 0)
+    anchors, roots = quadratic.local_pieces(points, 0.5, 0.9, 10)
+    pieces = quadratic.Pieces(anchors, roots, points, torch.zeros(30).double())
+    x = UniformBox.centered(3).sample(20, seed=0)
+    bent = torch.einsum("nij,mni,mnj->mn", roots, x[:, None] - points, x[:, None] - points) / 2
+    torch.testing.assert_close(pieces.best_two(x)[0][:, 0], (x @ anchors.T + bent).amax(dim=1))
