@@ -172,7 +172,9 @@ def _cells(own: Sequence[dict[str, Any]]) -> list[str]:
     valid = [100 * row["validity"] for row in own]
     legal = [share([row["legal"][level] for row in own]) for level in range(len(own[0]["legal"]))]
     new = [1 - row["copies"] for row in own]
-    good = [row["novelty"] / part if part > 0.01 else None for row, part in zip(own, new, strict=True)]
+    good = [
+        row["novelty"] / part if part > 0.01 else None for row, part in zip(own, new, strict=True)
+    ]
     repeats = own[0]["sampler"] != "held out, rebuilt"  # those are no independent draws
     return [
         f"{np.mean(valid):.1f} % ({min(valid):.1f} to {max(valid):.1f})",
