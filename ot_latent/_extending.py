@@ -128,8 +128,9 @@ def extend(
         table = neighbour_table(u.points, width, groups, memory_budget)
         residuals = _residuals(solution, source, rule.kind, seed)
         found = calibrate_local(
-            u.points, table, residuals, weights=weights, groups=groups, fixed=fixed, seed=seed
-        )
+            u.points, table, residuals, weights=weights, groups=groups, fixed=fixed,
+            room=_room(solution, source, rule.kind), seed=seed,
+        )  # fmt: skip
     if found is not None:
         best = found.chosen
         rule = replace(rule, a=best.a, b=best.b, neighbours=best.neighbours, tear=best.tear)
@@ -243,6 +244,12 @@ def map_from_parts(
         u, solution.centroids, tensors["neighbours"], solution.within_scale or 0.0,
         simplex=simplex, **numbers,
     )  # fmt: skip
+
+
+def _room(solution: SemiDiscreteSolution, source: Source, kind: str) -> float:
+    """Return the scale of the noise within cells over that of all noise."""
+    whole = math.sqrt(float(source.covariance.trace()) / source.dim)
+    return math.inf if kind == "noise" else (solution.within_scale or 0.0) / whole
 
 
 def _residuals(solution: SemiDiscreteSolution, source: Source, kind: str, seed: int) -> Tensor:

@@ -48,6 +48,7 @@ def calibrate_local(
     weights: Tensor,
     groups: Tensor | None = None,
     fixed: Fixed = OPEN,
+    room: float = math.inf,
     seed: int = 0,
 ) -> Calibration:
     r"""Choose a, b, k and the tear threshold of the local laws.
@@ -72,6 +73,11 @@ def calibrate_local(
         Integers; laws do not leave their group.
     fixed : Fixed, optional
         What is given.
+    room : float, default=inf
+        Scale of the noise within cells over that of all noise. The mean stretch of the local laws
+        is kept below that of codes to noise as a whole, which no gradient of a convex function
+        exceeds by much on average: :math:`b\,\mathrm{tr}\,C_j^{1/2} / d` is at most room times
+        the rms of the codes. Where codes are sparse, their neighbourhoods are wider than the cells.
     seed : int, default=0
         Seed of the split and of the draws.
 
@@ -89,6 +95,7 @@ def calibrate_local(
     levels = nearest_inside(points, points[held], table[held], inside)
     judge = Judge(points, held, atoms, float(np.median(levels)))
     draws = residuals[torch.arange(len(atoms)) % len(residuals)].to(points.device)
+    scale = float(points.double().std(dim=0).square().mean().sqrt())
     tears = TEARS if fixed.tear is None else (fixed.tear,)
     modes = modes_of(sides(points, table, USUAL_TEAR, groups), groups)[atoms]
     found = []
@@ -96,7 +103,9 @@ def calibrate_local(
         own = _kept(table[atoms], inside, side, atoms)
         for k in (fixed.neighbours,) if fixed.neighbours else _neighbours(len(points)):
             parts = _parts(points, own[:, :k], atoms, draws)
-            for a, b in _pairs(parts, modes, fixed):
+            root = float((parts.local * draws).sum() / draws.square().sum())  # mean tr C^(1/2) / d
+            most = min(3.0, room * scale / max(root, 1e-300))
+            for a, b in _pairs(parts, modes, fixed, most):
                 codes = parts.mean + a * parts.own + b * parts.local
                 near = (codes[:, None] - points[own.clamp(min=0)].double()).norm(dim=2)
                 near = near.masked_fill(own < 0, math.inf).amin(dim=1)
@@ -185,9 +194,11 @@ def _parts(points: Tensor, table: Tensor, atoms: Tensor, draws: Tensor) -> _Part
     return _Parts(mean, own - mean, local, own)
 
 
-def _pairs(parts: _Parts, modes: Tensor, fixed: Fixed) -> Iterator[tuple[float, float]]:
+def _pairs(
+    parts: _Parts, modes: Tensor, fixed: Fixed, most: float
+) -> Iterator[tuple[float, float]]:
     """Yield the pairs (a, b) to try."""
     for a in ANCHORS if fixed.a is None else (fixed.a,):
         base = parts.mean + a * parts.own
-        b = balanced(base, parts.local, parts.atoms, modes) if fixed.b is None else fixed.b
+        b = balanced(base, parts.local, parts.atoms, modes, most) if fixed.b is None else fixed.b
         yield a, b
