@@ -203,11 +203,17 @@ def draw(path: Path, seeds: int, steps: int) -> None:
     bound = region_bounds(widths).best
     with style():
         figure, axes = pyplot.subplots(2, 4, figsize=(11.5, 6.4), layout="constrained")
-        chosen = [c for c in curves() if c[0].startswith("C_") or c[0].split()[1] in "1 2 5 12"]
+        chosen = [
+            c
+            for c in curves()
+            if c[0].startswith("C_") or c[0].split()[1] in ("0.5", "1", "5", "12")
+        ]
         for ax, (name, curve) in zip(axes.flat, chosen, strict=True):
             found, _ = best_encoding(curve, seeds, steps)
-            state = "encoded" if found.injective else f"{len(found.folds)} folds"
-            title = f"{name}: {state}\ndemands {found.demanded} pieces, meets {found.pieces}"
+            folds = len(found.folds)
+            state = "encoded" if found.injective else f"{folds} fold{'s' * (folds > 1)}"
+            shown = f"${name}$" if name.startswith("C_") else name.replace(" 1 turns", " 1 turn")
+            title = f"{shown}: {state}\ndemands {found.demanded} pieces, meets {found.pieces}"
             encoded_curve(found, ax, title=title)
         figure.suptitle(
             f"One architecture, {name_of(widths)} (at most {bound} pieces), trained to rise along curves"
