@@ -56,8 +56,6 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "plain ReLU, critical": RELU | {"initialisation": "critical"},
     "plain ReLU, depth auto": RELU | {"depth": "auto"},
     "plain ReLU, depth auto, critical": RELU | {"depth": "auto", "initialisation": "critical"},
-    "plain ReLU, depth 24": RELU | {"depth": 24},
-    "plain ReLU, depth 24, critical": RELU | {"depth": 24, "initialisation": "critical"},
     "no skip": {"skip": False},
     "bottleneck 16": {"bottleneck_rank": 16},
     "plain ReLU, skip": RELU | {"skip": True},
