@@ -47,7 +47,7 @@ class Calibration:
     r"""Outcome of a calibration.
 
     The score is the shortfall of precision and of recall against those of codes of the fit, plus
-    :math:`|\log| ` of the variance ratio, plus the excess of the Frechet distance over
+    the absolute logarithm of the variance ratio, plus the excess of the Frechet distance over
     that of codes of the fit, relative to the total variance; for local laws ten times what the
     novelty ratio lacks of 0.9 is added.
 

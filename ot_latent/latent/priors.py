@@ -3,10 +3,8 @@ r"""Codes that resemble a standard normal law: the terms of variational and Wass
 They make an autoencoder a generator by itself: decode normal noise. Here they are rivals of the
 transport, which needs no prior; the weight of the term trades reconstruction for resemblance.
 
-References
-----------
-.. [1] D. P. Kingma, M. Welling, Auto-encoding variational Bayes, ICLR 2014.
-.. [2] I. Tolstikhin, O. Bousquet, S. Gelly, B. Schoelkopf, Wasserstein auto-encoders, ICLR 2018.
+Kingma and Welling. "Auto-encoding variational Bayes." ICLR 2014. Tolstikhin, Bousquet, Gelly and
+Schoelkopf. "Wasserstein auto-encoders." ICLR 2018.
 """
 
 from __future__ import annotations

@@ -1,15 +1,13 @@
 r"""Stratified noise: scrambled Sobol points carried to any source, row by row.
 
 The first :math:`2^m` rows of independent noise leave some regions twice as full as others; those
-of a scrambled Sobol sequence [1]_ are spread evenly over all of them. Each row alone still has the
+of a scrambled Sobol sequence (Owen 1995) are spread evenly over all of them. Each row alone still has the
 source's law, so means stay unbiased, and the variance of what is averaged over many rows
 (shares of classes, say) falls. How much is measured, not guaranteed: little is left to gain for
 cells that few rows fall into.
 
-References
-----------
-.. [1] Owen. "Randomly permuted (t,m,s)-nets and (t,s)-sequences." Monte Carlo and Quasi-Monte
-   Carlo Methods in Scientific Computing, 1995.
+Owen. "Randomly permuted (t,m,s)-nets and (t,s)-sequences." Monte Carlo and Quasi-Monte Carlo
+Methods in Scientific Computing, 1995.
 """
 
 from __future__ import annotations
