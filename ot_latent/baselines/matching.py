@@ -100,7 +100,7 @@ class FlowMatchingSampler(Borrowed):
 
     def _pairs(self, seed: int) -> Any:
         """Return the function from steps to pairs."""
-        sampler = self.sampler
+        sampler: Any = self.sampler
         points, weights = sampler.transport_.potential.points, sampler.weights_
         if self.coupling == "semidiscrete":
             coupling = SemiDiscreteCoupling(
