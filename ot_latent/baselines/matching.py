@@ -92,7 +92,8 @@ class FlowMatchingSampler(Borrowed):
             )
         check_positive(self.integration_steps, "integration_steps", integer=True)
         config = FlowConfig(width=self.width, depth=self.depth, steps=self.steps)
-        seed, points = seed_from(self.random_state), self.sampler.transport_.potential.points
+        sampler: Any = self.sampler
+        seed, points = seed_from(self.random_state), sampler.transport_.potential.points
         device = str(points.device)
         pairs = self._pairs(seed)
         self.flow_ = train_flow(pairs, points.shape[1], config, seed=seed, device=device)
