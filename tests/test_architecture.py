@@ -81,7 +81,8 @@ TORCH_AT_TOP |= {
     "estimators",
     "baselines",
 }
-TORCH_AT_TOP |= {"architectures", "evaluation", "fitted", "generator", "_pathprox", "_units"}
+TORCH_AT_TOP |= {"_extending", "architectures", "calibration", "evaluation", "fitted", "generator", "_pathprox", "_units"}
+TORCH_AT_TOP |= {"_extending", "calibration"}
 SKLEARN_AT_TOP = {
     "_conditional",
     "_control",
