@@ -21,10 +21,13 @@ from ot_latent.transport.parts import (
     solution_to_config,
     solution_to_tensors,
 )
+from ot_latent.transport.solution import SemiDiscreteSolution
 
 
 class Portable(BaseEstimator):
     """What `estimators.OTSampler` needs after its fit: units, seeds, files."""
+
+    transport_: SemiDiscreteSolution
 
     def to_tensors(self) -> dict[str, Tensor]:
         """Return everything large that the fitted sampler holds.

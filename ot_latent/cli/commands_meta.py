@@ -125,8 +125,8 @@ class Demo:
         int
             0.
         """
-        from ot_latent.cli.commands_judge import Report
         from ot_latent.cli.commands_sample import Sample
+        from ot_latent.cli.commands_show import Report
         from ot_latent.cli.commands_train import Train
         from ot_latent.run_folder import RunFolder
 

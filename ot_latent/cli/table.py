@@ -69,10 +69,10 @@ COMMANDS: dict[str, Entry] = {
         "commands_inspect",
         "inspect runs/digits",
     ),
-    "plot": Entry("figures of a run", "commands_judge", "plot runs/digits --out figs"),
+    "plot": Entry("figures of a run", "commands_show", "plot runs/digits --out figs"),
     "report": Entry(
         "one self-contained HTML page of a run",
-        "commands_judge",
+        "commands_show",
         "report runs/digits --out report.html",
     ),
     "demo": Entry(
