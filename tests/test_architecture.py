@@ -81,8 +81,16 @@ TORCH_AT_TOP |= {
     "estimators",
     "baselines",
 }
-TORCH_AT_TOP |= {"_extending", "architectures", "calibration", "evaluation", "fitted", "generator", "_pathprox", "_units"}
-TORCH_AT_TOP |= {"_extending", "calibration"}
+TORCH_AT_TOP |= {
+    "_extending",
+    "architectures",
+    "calibration",
+    "evaluation",
+    "fitted",
+    "generator",
+    "_pathprox",
+    "_units",
+}
 SKLEARN_AT_TOP = {
     "_conditional",
     "_control",

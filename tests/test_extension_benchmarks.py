@@ -24,7 +24,18 @@ def test_known_maps_are_monotone_along_cycles(name):
 
 def test_known_maps_are_measured(tmp_path, monkeypatch):
     out = tmp_path / "known.json"
-    options = ["--out", str(out), "--cases", "identity", "tear", "--dims", "2", "--sizes", "60", "400"]
+    options = [
+        "--out",
+        str(out),
+        "--cases",
+        "identity",
+        "tear",
+        "--dims",
+        "2",
+        "--sizes",
+        "60",
+        "400",
+    ]
     monkeypatch.setattr("sys.argv", ["known_maps", *options])
     known_maps.main()
     found = json.loads(out.read_text())["trials"]
