@@ -17,8 +17,8 @@
 # # Is it memorising?
 #
 # A photocopier is a perfect generator by most scores: its samples look real, and all modes are there.
-# Semi-discrete transport alone is just that. Its map is the gradient of a maximum of planes, so it takes
-# no value but the training codes (*theorem*). What makes new codes of it is the extension.
+# Semi-discrete transport alone is just that. Its map is the gradient of a maximum of planes, so it
+# takes no value but the training codes (*theorem*). What makes new codes of it is the extension.
 #
 # This notebook tells new samples from copies on the digits of scikit-learn: which scores see copies,
 # which do not, and which can be fooled. The measure of everything is *fresh real data*: records of the
@@ -50,8 +50,9 @@ torch.set_num_threads(1)
 # - **plain map**: the transport alone; **extended map**: ours, its numbers chosen on training codes;
 # - **control**: the same extension without transport. A code is drawn with its mass, then spread. What
 #   it scores, transport cannot claim;
-# - **kernel density**: a training code plus normal noise, of three bandwidths $h$ (in units of the codes'
-#   deviation). The noise is all that stands between it and a copy, so it is a dial from copying to blur.
+# - **kernel density**: a training code plus normal noise, of three bandwidths $h$ (in units of the
+#   codes' deviation). The noise is all that stands between it and a copy, so it is a dial from copying
+#   to blur.
 
 # %%
 digits = datasets.load("digits", split="all")
@@ -76,10 +77,10 @@ for width in (0.1, 0.3, 0.6):
 # %% [markdown]
 # ## Look first
 #
-# Samples, as the decoder draws them, and beneath each the training image whose code is closest. Wide kernels
-# leave the digits, which anyone sees. But which row is copied, and which is new? With 64 pixels, and so
-# many training images that each digit has a near relative, the eye cannot tell the first four rows apart. Numbers
-# are needed, and a level to compare them with.
+# Samples, as the decoder draws them, and beneath each the training image whose code is closest. Wide
+# kernels leave the digits, which anyone sees. But which row is copied, and which is new? With 64
+# pixels, and so many training images that each digit has a near relative, the eye cannot tell the
+# first four rows apart. Numbers are needed, and a level to compare them with.
 
 # %%
 shown = 16
@@ -96,8 +97,9 @@ plt.show()
 # %% [markdown]
 # ## Distance to the closest training record
 #
-# The whole histogram against that of held-out data says more than any number drawn from it. Copies pile up
-# at zero, near-copies at a small distance, blurs to the right; new samples have the histogram of the data.
+# The whole histogram against that of held-out data says more than any number drawn from it. Copies
+# pile up at zero, near-copies at a small distance, blurs to the right; new samples have the histogram
+# of the data.
 
 # %%
 away = metrics.distance_to_closest(train=train, points=reference)
@@ -118,17 +120,18 @@ plt.show()
 # %% [markdown]
 # ## In numbers
 #
-# - *novelty ratio*: median of these distances over that of held-out data. For the data's law 1 (*estimate*);
+# - *novelty ratio*: median of these distances over that of held-out data. For the data's law 1
+#   (*estimate*);
 # - *copy rate*: share closer than a tenth of the held-out median. The tenth is a *heuristic*;
-# - *authenticity*: share that is not closer to a training code than that code's own neighbours are. Fresh
-#   data do not score 1 but, on the line, a third (*theorem*), elsewhere what the law wills: read it against
-#   the first row;
-# - $C_T$ (Meehan et al., 2020): ranks of the distances, compared within cells of the space. For fresh data each
-#   cell's score is standard normal in the limit (*theorem*), so beyond $\pm 2$ is suspicious: copies below,
-#   blurs above;
-# - *FLD*, feature likelihood divergence (Jiralerspong et al., 2023): how unlikely held-out data are under normal
-#   laws at the samples, their widths fitted to training data (*estimate*). Fresh data score about 0, and copies
-#   anything, since a copy is given no width.
+# - *authenticity*: share that is not closer to a training code than that code's own neighbours are.
+#   Fresh data do not score 1 but, on the line, a third (*theorem*), elsewhere what the law wills: read
+#   it against the first row;
+# - $C_T$ (Meehan et al., 2020): ranks of the distances, compared within cells of the space. For fresh
+#   data each cell's score is standard normal in the limit (*theorem*), so beyond $\pm 2$ is
+#   suspicious: copies below, blurs above;
+# - *FLD*, feature likelihood divergence (Jiralerspong et al., 2023): how unlikely held-out data are
+#   under normal laws at the samples, their widths fitted to training data (*estimate*). Fresh data
+#   score about 0, and copies anything, since a copy is given no width.
 
 # %%
 sets = {"train": train, "holdout": reference}
@@ -148,12 +151,13 @@ for name, points in drawn.items():
     print(f"{name:18}" + cells + f"{numbers[-1]:>11.3g}")
 
 # %% [markdown]
-# The first three columns are what generators are usually ranked by, and they are **blind**: kernels of $h = 0.1$,
-# which copy with a little noise, are ahead of the extended map in Frechet distance and level in the other two. The
-# right half of the table sees them at once.
+# The first three columns are what generators are usually ranked by, and they are **blind**: kernels of
+# $h = 0.1$, which copy with a little noise, are ahead of the extended map in Frechet distance and
+# level in the other two. The right half of the table sees them at once.
 #
-# It also sees *us*: here the calibrated map lies closer to the training set than fresh data do, and $C_T$ is far from
-# 0. The calibration asks for a novelty ratio of 0.9 only (*heuristic*), on a few training codes that it holds out:
+# It also sees *us*: here the calibrated map lies closer to the training set than fresh data do, and
+# $C_T$ is far from 0. The calibration asks for a novelty ratio of 0.9 only (*heuristic*), on a few
+# training codes that it holds out:
 
 # %%
 found = ours.calibration_
@@ -164,19 +168,20 @@ print(
 )
 
 # %% [markdown]
-# It is one split of the data; with the seeds 1, 2, 3 in place of 0 for `order` the ratio on unseen codes came
-# out as 0.90, 0.96, 1.06 and $C_T$ as -2.7, -1.4, 2.4. What to do about it is seen two figures on.
+# It is one split of the data; with the seeds 1, 2, 3 in place of 0 for `order` the ratio on unseen
+# codes came out as 0.90, 0.96, 1.06 and $C_T$ as -2.7, -1.4, 2.4. What to do about it is seen two
+# figures on.
 #
 # ## Turning the dial
 #
-# Each score of novelty along the bandwidth, the level of fresh data dashed. All pass from copies to blur, and
-# they agree on where kernels are as new as the data. At that bandwidth, however, kernels are no longer good: see the
-# next figure. The copy rate is the weakest of the five: a little noise brings it to nothing.
+# Each score of novelty along the bandwidth, the level of fresh data dashed. All pass from copies to
+# blur, and they agree on where kernels are as new as the data. At that bandwidth, however, kernels are
+# no longer good: see the next figure. The copy rate is the weakest of the five: a little noise brings
+# it to nothing.
 
 # %%
 widths = np.geomspace(0.03, 0.8, 6 if quick else 12)
 dial = [KernelDensitySampler(width).fit(train).sample(n, 2) for width in widths]
-near = [metrics.distance_to_closest(train=train, points=points) for points in dial]
 scores = {
     "novelty ratio": metrics.novelty_ratio,
     "copy rate": metrics.copy_rate,
@@ -212,10 +217,11 @@ plt.show()
 # %% [markdown]
 # ## Precision and recall at equal novelty
 #
-# Quality is cheap near the training set, so samplers are compared at equal novelty, or by the whole curve.
-# The extension moves a code towards the mean of its neighbours (*anchor* $a$) and spreads it by their covariance
-# (*spread* $b$). From $a = \cos\varphi,\ b \propto \sin\varphi$ come copies at $\varphi = 0$ and local normal laws at
-# 90°, the local variance about kept (*estimate*); the star is what the calibration chose.
+# Quality is cheap near the training set, so samplers are compared at equal novelty, or by the whole
+# curve. The extension moves a code towards the mean of its neighbours (*anchor* $a$) and spreads it by
+# their covariance (*spread* $b$). From $a = \cos\varphi,\ b \propto \sin\varphi$ come copies at
+# $\varphi = 0$ and local normal laws at 90°, the local variance about kept (*estimate*); the star is
+# what the calibration chose.
 
 # %%
 angles = np.linspace(0, np.pi / 2, 5 if quick else 9)
@@ -275,21 +281,23 @@ with plotting.style():
 plt.show()
 
 # %% [markdown]
-# Isotropic kernels pay for novelty with precision, because most directions of a code lead off the data. Local laws
-# do not: they follow the neighbours. That is the extension's merit, and the control has it too. At equal novelty the
-# extended map is ahead of it by some hundredths in precision and behind in recall, about as much as the standard error for
-# 400 samples: on these data transport buys a function from noise to data, which can be walked along and inverted,
-# and little that these scores see.
+# Isotropic kernels pay for novelty with precision, because most directions of a code lead off the
+# data. Local laws do not: they follow the neighbours. That is the extension's merit, and the control
+# has it too. At equal novelty the extended map is ahead of it by some hundredths in precision and
+# behind in recall, about as much as the standard error for 400 samples: on these data transport buys a
+# function from noise to data, which can be walked along and inverted, and little that these scores
+# see.
 #
-# The table above the figure has the remedy for a calibration that is too near: an anchor of about 0.5 brings $C_T$ between
-# -2 and 2 and authenticity to that of fresh data, at the same precision and a little less recall. It is an argument of
-# `LatentGenerator(anchor=0.5)`. Whoever chooses it on held-out data must judge it on others.
+# The table above the figure has the remedy for a calibration that is too near: an anchor of about 0.5
+# brings $C_T$ between -2 and 2 and authenticity to that of fresh data, at the same precision and a
+# little less recall. It is an argument of `LatentGenerator(anchor=0.5)`. Whoever chooses it on
+# held-out data must judge it on others.
 #
 # ## Fooling one number
 #
-# A sampler that copies 45 % of the time and blurs the rest. The median distance is that of the data and more,
-# $C_T$ lies between -2 and 2, authenticity is near that of fresh data: the blur pays for the copies.
-# The histogram and the copy rate are not fooled, nor is the likelihood.
+# A sampler that copies 45 % of the time and blurs the rest. The median distance is that of the data
+# and more, $C_T$ lies between -2 and 2, authenticity is near that of fresh data: the blur pays for the
+# copies. The histogram and the copy rate are not fooled, nor is the likelihood.
 
 # %%
 many = round(0.45 * n)
@@ -305,9 +313,9 @@ plotting.novelty(near, away, title="45 % copies, 55 % blur")
 plt.show()
 
 # %% [markdown]
-# Nor are pixels the place to look for copies of codes. The decoder is not exact, so a decoded training code is *not* the
-# training image: in pixels even the plain map seems to be fairly new. Measured there, samples must be compared with
-# reconstructions, and the first row is the zero of the scale.
+# Nor are pixels the place to look for copies of codes. The decoder is not exact, so a decoded training
+# code is *not* the training image: in pixels even the plain map seems to be fairly new. Measured
+# there, samples must be compared with reconstructions, and the first row is the zero of the scale.
 
 # %%
 pixels = {"train": images[:1000], "holdout": gen.reconstruct(images[1398:])}
@@ -320,8 +328,8 @@ for name in ("plain map", "kernels, h = 0.1", "extended map", "fresh data"):
 # %% [markdown]
 # ## With intervals
 #
-# `evaluate` does all this in one call, against both halves and the baselines, and with 95 % intervals by resampling
-# (*estimates*). It cuts the held-out rows in its own two halves.
+# `evaluate` does all this in one call, against both halves and the baselines, and with 95 % intervals
+# by resampling (*estimates*). It cuts the held-out rows in its own two halves.
 
 # %%
 record = gen.evaluate(
@@ -351,8 +359,9 @@ with plotting.style():
 plt.show()
 
 # %% [markdown]
-# **What this shows, and what not.** Copying is visible, by several scores at once, and by none alone. The plain map
-# copies, the extended map does not; whether it is *quite* as new as fresh data is a matter of two numbers, which the
-# test checks more sharply than the calibration sets them. Its recall stays below that of fresh data. All of that is about
-# averages over a few hundred digits: it does not say that no single training record is ever given away, and it is
-# no guarantee of privacy. `docs/judging.md` defines the scores, `docs/extension.md` the map and its calibration.
+# **What this shows, and what not.** Copying is visible, by several scores at once, and by none alone.
+# The plain map copies, the extended map does not; whether it is *quite* as new as fresh data is a
+# matter of two numbers, which the test checks more sharply than the calibration sets them. Its recall
+# stays below that of fresh data. All of that is about averages over a few hundred digits: it does not
+# say that no single training record is ever given away, and it is no guarantee of privacy.
+# `docs/judging.md` defines the scores, `docs/extension.md` the map and its calibration.
