@@ -31,6 +31,10 @@ if TYPE_CHECKING:
     from ot_latent._validation import DataError as DataError
     from ot_latent.estimators import OTSampler as OTSampler
     from ot_latent.generator import LatentGenerator as LatentGenerator
+    from ot_latent.latent_dim import (
+        LatentDimSuggestion as LatentDimSuggestion,
+        suggest_latent_dim as suggest_latent_dim,
+    )
     from ot_latent.transport.extension import ExtendedMap as ExtendedMap
     from ot_latent.transport.measures import DiscreteMeasure as DiscreteMeasure
     from ot_latent.transport.newton import DampedNewton as DampedNewton
@@ -53,6 +57,7 @@ __getattr__, __dir__, __all__ = attach(
         "_validation": ["DataError"],
         "estimators": ["OTSampler"],
         "generator": ["LatentGenerator"],
+        "latent_dim": ["LatentDimSuggestion", "suggest_latent_dim"],
         "transport.extension": ["ExtendedMap"],
         "transport.measures": ["DiscreteMeasure"],
         "transport.sources": ["Gaussian", "UniformBall", "UniformBox"],

@@ -51,7 +51,7 @@ FLOORS = [
     {"_control"},
     {"estimators"},
     {"baselines"},
-    {"evidence", "geometry", "scores"},
+    {"evidence", "geometry", "latent_dim", "scores"},
     {"evaluation"},
     {"fitted"},
     {"code_model", "generator", "plotting"},

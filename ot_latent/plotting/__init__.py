@@ -19,6 +19,7 @@ from ot_latent.plotting.cells import cells_2d, codes_2d
 from ot_latent.plotting.curves import convergence, loss_curves, modes, novelty, score_bars
 from ot_latent.plotting.depth import survival_collapse, survival_curves, trainability
 from ot_latent.plotting.diagrams import power_diagram
+from ot_latent.plotting.dimension import reconstruction_curve
 from ot_latent.plotting.evidence import manifold_evidence
 from ot_latent.plotting.hierarchy import data_tree, learning_curves, sensitivities
 from ot_latent.plotting.images import (
@@ -69,6 +70,7 @@ __all__ = [
     "path_values",
     "power_diagram",
     "power_slices",
+    "reconstruction_curve",
     "reconstructions",
     "save_image",
     "score_bars",
