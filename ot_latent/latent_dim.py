@@ -73,7 +73,9 @@ class LatentDimSuggestion:
         """The suggestion in two sentences, with the disagreement of the estimates where there is one."""
         error = self.errors[self.dims.index(self.suggested)]
         told = f"TwoNN says {self.two_nn:.1f}, lPCA {self.lpca:.1f}"
-        if self.agree:
+        if self.agree and self.suggested > max(round(self.two_nn), round(self.lpca)):
+            told += ": they agree on less, which longer training may reach."
+        elif self.agree:
             told += ": they agree."
         else:
             told += (
@@ -84,9 +86,8 @@ class LatentDimSuggestion:
             told = told[:-1] + "; no dimension above it was tried, so it may be too small."
         return (
             f"Try latent_dim={self.suggested} (a heuristic): the smallest of "
-            f"{', '.join(map(str, self.dims))} whose held-out error, {error:.3f} of the data's "
-            f"deviation, is within {100 * self.tolerance:g} % of the best, {min(self.errors):.3f}. "
-            + told
+            f"{', '.join(map(str, self.dims))} that loses at most {100 * self.tolerance:g} % of what "
+            f"the best explains (held-out error {error:.3f}, best {min(self.errors):.3f}). " + told
         )
 
     def __str__(self) -> str:

@@ -32,7 +32,8 @@ def test_a_plane_has_two_dimensions(flat):
     assert flat.errors[0] > 5 * flat.errors[1]
     assert flat.linear_errors[1:] == pytest.approx((0.0, 0.0), abs=1e-5)
     assert "latent_dim=2 (a heuristic)" in str(flat)
-    assert "they agree" in flat.advice
+    assert "they agree." in flat.advice
+    assert "agree on less" in dataclasses.replace(flat, suggested=4).advice
 
 
 def test_components_lose_the_variance_they_do_not_span(flat):
