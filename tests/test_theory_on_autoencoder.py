@@ -50,7 +50,8 @@ def test_quiet_units_are_not_active():
     assert watched == (active, units)  # the hooks are gone
 
 
-def test_variants_can_be_built():
+def test_variants_differ_from_the_base_in_what_they_name():
     for settings in bench.VARIANTS.values():
         own = {key: value for key, value in settings.items() if key != "training"}
-        AutoencoderConfig.from_dict(bench.BASE | own)
+        built = AutoencoderConfig.from_dict(bench.BASE | own)
+        assert all(getattr(built, key) == value for key, value in (bench.BASE | own).items())
