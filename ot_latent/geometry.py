@@ -339,17 +339,21 @@ def _say_decoder(found: dict[str, Any]) -> list[str]:
 
 def _say_norms(found: dict[str, Any]) -> list[str]:
     """Tell of norms."""
+    unread: dict[str, list[str]] = {}
     lines = []
     for name, norms in found.items():
         if "why" in norms:
-            lines.append(f"Norms of the {name}: not measured, {norms['why'].rstrip('.')}.")
+            unread.setdefault(norms["why"].rstrip("."), []).append(name)
             continue
         lines.append(
             f"Norms of the {name} (exact): path norm {norms['path_norm']:.4g}, balance residual "
             f"{norms['balance_residual']:.3g}, {norms['active_units']:,} of {norms['units']:,} "
             "units active."
         )
-    return lines
+    return lines + [
+        f"Norms of the {' and the '.join(names)}: not measured, {why}."
+        for why, names in unread.items()
+    ]
 
 
 def _say_dimension(found: dict[str, float]) -> list[str]:

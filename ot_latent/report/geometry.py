@@ -30,9 +30,10 @@ def geometry_section(model: Any, rows: Any, seed: int) -> str:
     if model.coder_ is None:
         return ""
     record = autoencoder_geometry(model.coder_, rows, segments=SEGMENTS, seed=seed)
+    del record["dimension"]  # the section on the manifold tells it, of the rows that are judged
     words = (
         "What the networks do to space. Exact findings hold for the networks as they are; "
-        "estimates are from held-out rows."
+        "estimates are from held-out rows. Dimensions stand in the section before."
     )
     parts = [markup.paragraph(words), markup.bullets(describe(record))]
     return markup.section("geometry", "The geometry of the autoencoder", parts)
