@@ -323,6 +323,34 @@ def test_suggestion_stays_before_both_limits(activation, width):
     assert default.depth <= critical.depth
 
 
+@pytest.mark.parametrize("activation", ["tanh", "relu"])
+def test_suggestion_is_continuous_at_the_critical_gain(activation):
+    """Where the drift vanishes, chance alone decides, however the drift is rounded."""
+    for width in (7, 48, 56, 96, 110):
+        at = depth.suggest_depth("critical", width, activation=activation)
+        assert at.depth == max(1, int(at.fluctuation))
+        for factor in (0.998, 0.9999, 1.0001, 1.02, 1.05):
+            near = depth.suggest_depth(factor * at.gain, width, activation=activation)
+            assert abs(near.depth - at.depth) <= 1
+
+
+@pytest.mark.parametrize(("gain", "activation"), [("pytorch", "tanh"), (1.1, "relu")])
+def test_eight_bits_are_left_with_the_probability_that_is_said(gain, activation):
+    """The normal walk of the round trip, at the depth before it is cut to a whole number."""
+    from scipy.special import ndtr
+
+    from ot_latent.theory.depth.suggestion import _kept
+
+    found = depth.suggest_depth(gain, 256, activation=activation)
+    drift, variance = 2 * found.walk.drift, 4 * found.walk.variance
+    distance = -math.log(256 * torch.finfo(torch.float32).eps)
+    t = _kept(drift, variance, distance)
+    assert found.depth == int(t) < found.fluctuation
+    assert float(ndtr((distance + drift * t) / math.sqrt(variance * t))) == pytest.approx(0.95)
+    assert _kept(0.0, variance, distance) > _kept(drift, variance, distance)
+    assert _kept(drift, variance, 0.0) == 0.0
+
+
 def test_suggestion_grows_with_precision_and_width():
     kinds = [torch.bfloat16, torch.float16, torch.float32, torch.float64]
     found = [depth.suggest_depth("pytorch", 256, kind).depth for kind in kinds]

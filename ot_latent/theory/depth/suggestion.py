@@ -52,9 +52,9 @@ def suggest_depth(
 ) -> DepthSuggestion:
     r"""Suggest how many hidden layers a plain network of one width can be given.
 
-    The smaller of (1) the depth that a signal's round trip survives with probability 0.95, by
-    `first_passage` with drift :math:`-2 \gamma`, variance :math:`4 \sigma^2` and distance
-    :math:`L = -\log 256 \epsilon` (eight bits are left then), and (2) :math:`\log 2 / 4 \sigma^2`:
+    The smaller of (1) the depth t after which a signal's round trip, a normal walk of mean
+    :math:`-2 \gamma t` and variance :math:`4 \sigma^2 t`, lies above :math:`\log 256 \epsilon` (eight
+    bits are left then) with probability 0.95, and (2) :math:`\log 2 / 4 \sigma^2`:
     about 0.35 N for tanh, 0.14 N for ReLU. Above the critical gain :math:`\gamma` is the rate at which signals (ReLU) or differences
     (tanh, :math:`\frac12 \log \chi`) explode. A heuristic about the start of training: norms, skip
     connections or long training reach further.
@@ -99,10 +99,21 @@ def suggest_depth(
         return DepthSuggestion(max(1, int(fluctuation)), gain, walk, None, fluctuation)
     epsilon, steps = _epsilon(precision), (-2.0 * rate, 4.0 * walk.variance)
     found = first_passage(*steps, -math.log(epsilon), death=walk.death)
-    depth = 0.0
-    if RESOLUTION * epsilon < 1.0:
-        depth = first_passage(*steps, -math.log(RESOLUTION * epsilon)).quantile(SURVIVAL)
+    depth = _kept(*steps, max(0.0, -math.log(RESOLUTION * epsilon)))
     return DepthSuggestion(max(1, int(min(depth, fluctuation))), gain, walk, found, fluctuation)
+
+
+def _kept(drift: float, variance: float, distance: float) -> float:
+    """Return the depth t at which N(drift t, variance t) is above -distance with probability 0.95.
+
+    The root of a quadratic in sqrt(t), finite where the drift vanishes; the normal law of the
+    passage time, right for a drift that is large against the fluctuation, is not.
+    """
+    from scipy.special import ndtri
+
+    spread = float(ndtri(SURVIVAL)) * math.sqrt(variance)
+    root = 2.0 * distance / (spread + math.sqrt(spread**2 - 4.0 * drift * distance))
+    return root**2
 
 
 def _gain(initialisation: str | float, width: int, activation: str) -> float:
