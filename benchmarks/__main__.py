@@ -21,6 +21,7 @@ BENCHMARKS = {
     "sparsity": "weight decay beside PathProx, few neurons, ridge functions in d = 2..64",
 }
 ON_REQUEST = {
+    "depth_unseen": "the suggested depth on other data, widths and activations (needs fashion-mnist)",
     "deformation": "training on deformed images: errors and relative stability (needs mnist)",
     "gpu": "kernels and solvers on a GPU beside eager torch and OTT-JAX (needs one)",
     "full_run": "a data set from training to report: times, memory, errors (needs --data, --run)",

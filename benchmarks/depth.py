@@ -32,6 +32,7 @@ DEPTHS = (1, 2, 3, 5, 6, 8, 10, 13, 16, 21, 31, 40, 63)
 OTHER_WIDTHS, SHALLOW = (32, 128), 2
 INITIALISATIONS = ("pytorch", "critical")
 ACTIVATIONS = {"tanh": nn.Tanh, "relu": nn.ReLU}
+MODULES = ACTIVATIONS | {"silu": nn.SiLU, "gelu": nn.GELU}
 CHANCE = 0.1
 
 
@@ -47,11 +48,18 @@ def digits() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
     return x[:cut], y[:cut], x[cut:], y[cut:]
 
 
-def network(activation: str, initialisation: str, depth: int, width: int, seed: int) -> nn.Module:
+def network(
+    activation: str,
+    initialisation: str | float,
+    depth: int,
+    width: int,
+    seed: int,
+    inputs: int = 64,
+) -> nn.Module:
     """Return a plain network whose parameters are a function of the arguments."""
     parts: list[nn.Module] = []
     for layer in range(depth):
-        parts += [nn.Linear(64 if layer == 0 else width, width), ACTIVATIONS[activation]()]
+        parts += [nn.Linear(inputs if layer == 0 else width, width), MODULES[activation]()]
     model = nn.Sequential(*parts, nn.Linear(width, 10))
     linear = [part for part in model if isinstance(part, nn.Linear)]
     with torch.no_grad():
@@ -60,7 +68,9 @@ def network(activation: str, initialisation: str, depth: int, width: int, seed: 
     return model
 
 
-def fill(part: nn.Linear, activation: str, initialisation: str, rng: np.random.Generator) -> None:
+def fill(
+    part: nn.Linear, activation: str, initialisation: str | float, rng: np.random.Generator
+) -> None:
     """Draw the parameters of a layer."""
     inputs = part.in_features
     if initialisation == "pytorch":  # what nn.Linear itself draws
@@ -68,7 +78,8 @@ def fill(part: nn.Linear, activation: str, initialisation: str, rng: np.random.G
             draws = rng.uniform(-1, 1, tuple(parameter.shape)) / math.sqrt(inputs)
             parameter.copy_(torch.from_numpy(draws))
         return
-    scale = theory.critical_gain(inputs, activation) / math.sqrt(inputs)
+    gain = theory.suggest_depth(initialisation, inputs, activation=activation).gain
+    scale = gain / math.sqrt(inputs)
     part.weight.copy_(torch.from_numpy(scale * rng.standard_normal(tuple(part.weight.shape))))
     part.bias.zero_()
 
