@@ -11,8 +11,9 @@ import argparse
 import os
 import time
 from collections.abc import Iterator, Sequence
+from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -27,15 +28,20 @@ from ot_latent.theory.hierarchy import (
     predicted_sample_complexity,
 )
 
-KEY = ("learner", "vocabulary", "levels", "zeros", "rules")
+KEY = ("learner", "vocabulary", "levels", "placement", "zeros", "rules")
+CURVE = KEY[:4]
+RULES = 5
 ZEROS = (0, 1, 2)
 SETTINGS = ((6, 2),)  # v = n_c = m, and L
 RATIOS = (0.35, 0.5, 0.7, 1.0, 1.4, 2.0, 2.8, 4.0)
 LEARNERS = ("cnn", "lcn")
 THRESHOLD = 0.1
+OTHERS = (0.05, 0.2)
 
 
-def model_of(vocabulary: int, levels: int, zeros: int, rules: int) -> SparseRandomHierarchy:
+def model_of(
+    vocabulary: int, levels: int, zeros: int, rules: int, placement: Literal["A", "B"] = "A"
+) -> SparseRandomHierarchy:
     """Return the hierarchy with v = n_c = m and pairs of children."""
     return SparseRandomHierarchy(
         vocabulary=vocabulary,
@@ -43,6 +49,7 @@ def model_of(vocabulary: int, levels: int, zeros: int, rules: int) -> SparseRand
         synonyms=vocabulary,
         levels=levels,
         zeros=zeros,
+        placement=placement,
         seed=rules,
     )
 
@@ -60,6 +67,7 @@ def run(learner: str, model: SparseRandomHierarchy, options: argparse.Namespace)
         "learner": learner,
         "vocabulary": model.vocabulary,
         "levels": model.levels,
+        "placement": model.placement,
         "zeros": model.zeros,
         "rules": model.seed,
         "width": options.width,
@@ -74,8 +82,8 @@ def run(learner: str, model: SparseRandomHierarchy, options: argparse.Namespace)
 
 def curves(rows: Sequence[dict[str, Any]]) -> Iterator[tuple[tuple[Any, ...], dict[int, Any]]]:
     """Yield, for each learner and setting, the mean curve of every s_0: sizes, errors, scale."""
-    for key in sorted({tuple(row[k] for k in KEY[:3]) for row in rows}):
-        own = [row for row in rows if tuple(row[k] for k in KEY[:3]) == key]
+    for key in sorted({tuple(row[k] for k in CURVE) for row in rows}):
+        own = [row for row in rows if tuple(row[k] for k in CURVE) == key]
         found = {}
         for zeros in sorted({row["zeros"] for row in own}):
             same = [row for row in own if row["zeros"] == zeros]
@@ -92,9 +100,12 @@ def crossing(sizes: np.ndarray, errors: np.ndarray, threshold: float = THRESHOLD
         return None
 
 
-def collapse(found: dict[int, Any]) -> dict[str, Any]:
+def collapse(found: dict[int, Any], threshold: float = THRESHOLD) -> dict[str, Any]:
     """Return P* of every s_0, the factor between the rescaled ones, and the measured exponent."""
-    size = {z: crossing(sizes, errors.mean(axis=0)) for z, (sizes, errors, _) in found.items()}
+    size = {
+        z: crossing(sizes, errors.mean(axis=0), threshold)
+        for z, (sizes, errors, _) in found.items()
+    }
     known = {z: value for z, value in size.items() if value is not None}
     scaled = [value / found[z][2] for z, value in known.items()]
     answer: dict[str, Any] = {"sizes": size, "factor": None, "exponent": None}
@@ -107,24 +118,19 @@ def collapse(found: dict[int, Any]) -> dict[str, Any]:
 
 def markdown(record: dict[str, Any]) -> str:
     """Return the table."""
-    head = ["network", "v = n_c = m", "L", *(f"P* at s_0 = {z}" for z in ZEROS)]
+    head = ["network", "v = n_c = m", "L", "type", *(f"P* at s_0 = {z}" for z in ZEROS)]
     head += [f"P* / law, {z}" for z in ZEROS]
-    head += ["factor", "exponent of s_0 + 1", "law's", "rules", "cpu s"]
+    head += ["factor", *(f"at {other:.0%} error" for other in OTHERS)]
+    head += ["exponent of s_0 + 1", "law's", "rules", "cpu s"]
     lines = []
     for key, found in curves(record["rows"]):
-        learner, vocabulary, levels = key
         answer = collapse(found)
         cells = [answer["sizes"].get(z) for z in ZEROS]
         scaled = [None if c is None else c / found[z][2] for z, c in zip(ZEROS, cells, strict=True)]
-        own = [
-            r
-            for r in record["rows"]
-            if tuple(r[k] for k in KEY[:3]) == (learner, vocabulary, levels)
-        ]
-        own = [row for row in record["rows"] if tuple(row[k] for k in KEY[:3]) == key]
-        law = 2 if learner == "cnn" else levels
-        line = [learner, vocabulary, levels, *(c and round(c) for c in cells), *scaled]
-        line += [answer["factor"], answer["exponent"], law]
+        own = [row for row in record["rows"] if tuple(row[k] for k in CURVE) == key]
+        law = 2 if key[0] == "cnn" else key[2]
+        factors = [answer["factor"], *(collapse(found, other)["factor"] for other in OTHERS)]
+        line = [*key, *(c and round(c) for c in cells), *scaled, *factors, answer["exponent"], law]
         lines.append([*line, len({r["rules"] for r in own}), round(sum(r["cpu_s"] for r in own))])
     return results.table(head, lines)
 
@@ -148,8 +154,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--learner", choices=LEARNERS, nargs="*", default=["cnn"])
     parser.add_argument("--setting", type=int, nargs=2, action="append", metavar=("V", "L"))
+    parser.add_argument("--placement", choices=["A", "B"], nargs="*", default=["A"])
     parser.add_argument("--zeros", type=int, nargs="*", default=list(ZEROS))
-    parser.add_argument("--rules", type=int, default=5, help="number of grammars")
+    parser.add_argument(
+        "--rules", type=int, nargs="*", help=f"seeds of grammars (0 .. {RULES - 1})"
+    )
     parser.add_argument("--ratio", type=float, nargs="*", default=list(RATIOS), help="P / law")
     parser.add_argument("--width", type=int, default=256)
     parser.add_argument("--tests", type=int, default=2000)
@@ -160,16 +169,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     torch.set_num_threads(options.threads)
     settings = [] if options.table or options.figure else options.setting or SETTINGS
-    for learner in options.learner:
-        for vocabulary, levels in settings:
-            for zeros in options.zeros:
-                for rules in range(options.rules):
-                    row = run(learner, model_of(vocabulary, levels, zeros, rules), options)
-                    results.merge(options.out, [row], KEY)
-                    print(
-                        f"{learner} v={vocabulary} L={levels} s_0={zeros}: {row['errors']}",
-                        flush=True,
-                    )
+    plan = product(options.learner, settings, options.placement, options.zeros)
+    for learner, (vocabulary, levels), placement, zeros in plan:
+        for rules in options.rules if options.rules else range(RULES):
+            row = run(learner, model_of(vocabulary, levels, zeros, rules, placement), options)
+            results.merge(options.out, [row], KEY)
+            told = f"{learner} v={vocabulary} L={levels} {placement} s_0={zeros}"
+            print(f"{told}: {row['errors']}", flush=True)
     record = results.read(options.out)
     if options.figure:
         draw(record, options.figure)

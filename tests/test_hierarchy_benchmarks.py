@@ -8,7 +8,7 @@ import pytest
 from benchmarks import deformation, hierarchy, hierarchy_generation
 from ot_latent.theory.hierarchy import RandomHierarchy
 
-QUICK = ["--setting", "4", "2", "--zeros", "0", "1", "--rules", "1", "--width", "32"]
+QUICK = ["--setting", "4", "2", "--zeros", "0", "1", "--rules", "0", "--width", "32"]
 QUICK += ["--ratio", "0.5", "3", "--tests", "50", "--learner", "cnn"]
 
 
@@ -22,7 +22,9 @@ def test_curves_are_measured_merged_drawn_and_printed(tmp_path, capsys):
         assert row["scale"] == (row["zeros"] + 1) ** 2 * 64
         assert len(row["sizes"]) == len(row["errors"]) == len(row["losses"]) == 2
         assert row["errors"][1] < row["errors"][0]
-    assert "| cnn | 4 | 2 |" in capsys.readouterr().out
+    assert "| cnn | 4 | 2 | A |" in capsys.readouterr().out
+    assert hierarchy.main([*QUICK, "--zeros", "1", "--placement", "B", "--out", str(out)]) == 0
+    assert "| cnn | 4 | 2 | B |" in capsys.readouterr().out
     picture = tmp_path / "hierarchy.png"
     assert hierarchy.main(["--out", str(out), "--figure", str(picture)]) == 0
     assert picture.read_bytes().startswith(b"\x89PNG")
@@ -36,6 +38,7 @@ def test_the_factor_compares_rescaled_crossings():
     assert answer["sizes"] == {0: pytest.approx(10), 1: pytest.approx(60), 2: None}
     assert answer["factor"] == pytest.approx(1.5)
     assert answer["exponent"] == pytest.approx(np.log2(6))
+    assert hierarchy.collapse(found, 0.55)["sizes"][2] > 10  # another threshold, another crossing
 
 
 def test_generated_strings_are_judged_beside_rivals(tmp_path, capsys, monkeypatch):
