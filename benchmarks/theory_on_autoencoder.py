@@ -23,6 +23,7 @@ from ot_latent import datasets
 from ot_latent.architectures import new_autoencoder
 from ot_latent.coders import TrainedCoder
 from ot_latent.config import AutoencoderConfig, TrainingConfig
+from ot_latent.estimators import OTSampler
 from ot_latent.evidence import reconstruction_error
 from ot_latent.latent.autoencoder import Autoencoder
 from ot_latent.latent.classifier import Classifier, train_classifier
@@ -37,8 +38,8 @@ FILE = results.FOLDER / "theory_on_autoencoder.json"
 PAGE = Path(__file__).with_suffix(".md")
 BASE: dict[str, Any] = {"model": "mlp", "latent_dim": 16, "width": 16}  # hidden layers of 128
 TRAINING: dict[str, Any] = {"patience": 100, "batch_size": 64}
-EPOCHS = {"digits": 60, "fashion-mnist": 15}
-ROWS = {"digits": 1200, "fashion-mnist": 5000}
+EPOCHS = {"digits": 60, "fashion-mnist": 15, "mnist": 15}
+ROWS = {"digits": 1200, "fashion-mnist": 5000, "mnist": 5000}
 QUIET = (
     1e-3  # a unit whose output varies less than this share of its layer's most lively is not active
 )
@@ -46,6 +47,7 @@ QUIET = (
 RELU: dict[str, Any] = {"activation": "relu", "skip": False}  # no norms, no linear path
 PROX: dict[str, Any] = RELU | {"regulariser": "pathprox"}
 DECAY: dict[str, Any] = {"training": {"weight_decay": 0.3}}
+IMAGE: dict[str, Any] = {"model": "conv", "width": 32}  # the network that images get by default
 # Name -> settings of the autoencoder, and of the training under the key "training".
 VARIANTS: dict[str, dict[str, Any]] = {
     "default": {},
@@ -65,7 +67,17 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "PathProx 0.3": PROX | DECAY,
     "PathProx 1": PROX | {"training": {"weight_decay": 1.0}},
     "PathProx 0.3, skip": PROX | DECAY | {"skip": True},
+    "deformation 0.5": {"deformation": 0.5},
+    "deformation 1": {"deformation": 1.0},
 }
+# The default network of images beside its piecewise-linear relatives; samples are judged, too.
+IMAGE_VARIANTS: dict[str, dict[str, Any]] = {
+    "convolutions": IMAGE,
+    "convolutions, ReLU": IMAGE | {"activation": "relu"},
+    "convolutions, ReLU, critical": IMAGE | {"activation": "relu", "initialisation": "critical"},
+    "convolutions, ReLU, skip": IMAGE | {"activation": "relu", "skip": True},
+}
+ALL = VARIANTS | IMAGE_VARIANTS
 
 
 @cache
@@ -100,6 +112,16 @@ def active_neurons(coder: TrainedCoder, rows: np.ndarray) -> tuple[int, int]:
     return alive, sum(len(s) for s in spread)
 
 
+def sampled_frechet(
+    coder: TrainedCoder, x: np.ndarray, real: torch.Tensor, judge: Classifier, seed: int
+) -> float:
+    """Return the Frechet distance of samples: the transport's, on the codes of the training rows."""
+    sampler = OTSampler(tolerance=0.1, random_state=seed).fit(coder.encode(x))
+    drawn = coder.decode(sampler.sample(len(real)))
+    made = in_blocks(judge.features, coder.codec.encode(drawn))
+    return round(frechet_distance(real=real, generated=made), 5)
+
+
 @torch.no_grad()
 def silence_(model: Autoencoder) -> None:
     """Set to zero what leads to units that PathProx left without a reader: they are not active."""
@@ -113,7 +135,7 @@ def silence_(model: Autoencoder) -> None:
 def run(data: str, variant: str, seed: int, epochs: int | None = None) -> dict[str, Any]:
     """Train one variant and judge it."""
     x, first, second, judge = task(data)
-    settings = dict(VARIANTS[variant])
+    settings = dict(ALL[variant])
     training = TRAINING | {"epochs": epochs or EPOCHS[data]} | settings.pop("training", {})
     codec = DataCodec.fit(x)
     config = AutoencoderConfig.from_dict(BASE | settings)
@@ -129,6 +151,7 @@ def run(data: str, variant: str, seed: int, epochs: int | None = None) -> dict[s
     real, rebuilt = (in_blocks(judge.features, codec.encode(rows)) for rows in (second, ceiling))
     scores = precision_recall(real=real, generated=rebuilt)
     active, units = active_neurons(coder, first)
+    pictured = variant in IMAGE_VARIANTS
     return {
         "data": data,
         "variant": variant,
@@ -137,10 +160,11 @@ def run(data: str, variant: str, seed: int, epochs: int | None = None) -> dict[s
         "ceiling_frechet": round(frechet_distance(real=real, generated=rebuilt), 5),
         "ceiling_precision": round(float(scores.precision), 4),
         "ceiling_recall": round(float(scores.recall), 4),
+        "sampled_frechet": sampled_frechet(coder, x, real, judge, seed) if pictured else None,
         "active": active,
         "units": units,
         "depth": result.model.config.depth,
-        "settings": VARIANTS[variant],
+        "settings": ALL[variant],
         "epochs": training["epochs"],
         "cpu_s": round(cpu, 1),
         "wall_s": round(wall, 1),
@@ -152,29 +176,39 @@ def markdown(record: dict[str, Any]) -> str:
     """Return one table per data set: means over seeds, and the spread of the error."""
     parts = []
     for data in dict.fromkeys(row["data"] for row in record["rows"]):
-        head = ("variant", "hidden layers", "held-out error", "ceiling: Frechet", "precision")
-        head += ("recall", "active units", "CPU s", "seeds")
-        lines = []
-        for variant in VARIANTS:
-            rows = [r for r in record["rows"] if (r["data"], r["variant"]) == (data, variant)]
-            if rows:
-                lines.append(_line(variant, rows))
-        parts.append(f"### {data}\n\n{results.table(head, lines)}")
+        for variants, name in ((VARIANTS, data), (IMAGE_VARIANTS, f"{data}, convolutions")):
+            known = {
+                v: [r for r in record["rows"] if (r["data"], r["variant"]) == (data, v)]
+                for v in variants
+            }
+            lines = [_line(variant, rows) for variant, rows in known.items() if rows]
+            if lines:
+                parts.append(f"### {name}\n\n{results.table(_head(variants), lines)}")
     return "\n\n".join(parts)
 
 
+def _head(variants: dict[str, Any]) -> tuple[str, ...]:
+    sampled = ("samples: Frechet",) if variants is IMAGE_VARIANTS else ()
+    first = ("variant", "hidden layers", "held-out error", "ceiling: Frechet", *sampled)
+    return (*first, "precision", "recall", "active units", "CPU s", "seeds")
+
+
 def _line(variant: str, rows: list[dict[str, Any]]) -> list[Any]:
+    def told(key: str, digits: int) -> str:
+        values = [row[key] for row in rows]
+        spread = f" ± {np.std(values, ddof=1):.{digits}f}" if len(rows) > 1 else ""
+        return f"{np.mean(values):.{digits}f}{spread}"
+
     def mean(key: str) -> float:
         return float(np.mean([row[key] for row in rows]))
 
-    error = f"{mean('held_out'):.4f}"
-    if len(rows) > 1:
-        error += f" ± {np.std([row['held_out'] for row in rows], ddof=1):.4f}"
+    pictured = variant in IMAGE_VARIANTS
     return [
         variant,
         rows[0]["depth"] or "default",
-        error,
-        f"{mean('ceiling_frechet'):.3f}",
+        told("held_out", 4),
+        told("ceiling_frechet", 2) if pictured else f"{mean('ceiling_frechet'):.3f}",
+        *([told("sampled_frechet", 2)] if pictured else []),
         f"{mean('ceiling_precision'):.3f}",
         f"{mean('ceiling_recall'):.3f}",
         f"{mean('active'):.0f} of {rows[0]['units']}",
@@ -195,7 +229,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Train, judge, merge, write the page."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", choices=list(EPOCHS), nargs="*", default=["digits"])
-    parser.add_argument("--variant", choices=list(VARIANTS), nargs="*", default=list(VARIANTS))
+    parser.add_argument("--variant", choices=list(ALL), nargs="*", default=list(VARIANTS))
     parser.add_argument("--seed", type=int, nargs="*", default=[0, 1, 2])
     parser.add_argument("--epochs", type=int)
     parser.add_argument("--out", type=Path, default=FILE)

@@ -25,6 +25,11 @@ def test_variants_are_trained_judged_and_told(tmp_path, monkeypatch):
     assert [row["variant"] for row in rows] == chosen
     assert rows[0]["depth"] is None
     assert rows[1]["depth"] > 3
+    assert all(row["sampled_frechet"] is None for row in rows)
+    images = [*asked, "--variant", "convolutions, ReLU"]
+    assert bench.main(images) == 0
+    assert json.loads(out.read_text())["rows"][2]["sampled_frechet"] > 0
+    assert "### digits, convolutions\n" in page.read_text()
     bench.task.cache_clear()
     assert all(0 < row["active"] <= row["units"] and row["held_out"] < 1.5 for row in rows)
     text = page.read_text()
@@ -51,7 +56,7 @@ def test_quiet_units_are_not_active():
 
 
 def test_variants_differ_from_the_base_in_what_they_name():
-    for settings in bench.VARIANTS.values():
+    for settings in bench.ALL.values():
         own = {key: value for key, value in settings.items() if key != "training"}
         built = AutoencoderConfig.from_dict(bench.BASE | own)
         assert all(getattr(built, key) == value for key, value in (bench.BASE | own).items())
