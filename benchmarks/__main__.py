@@ -24,6 +24,7 @@ ON_REQUEST = {
     "depth_unseen": "the suggested depth on other data, widths and activations (needs fashion-mnist)",
     "deformation": "training on deformed images: errors and relative stability (needs mnist)",
     "gpu": "kernels and solvers on a GPU beside eager torch and OTT-JAX (needs one)",
+    "generation_pythae": "RAE and two-stage VAE by pythae beside our samplers (needs pythae, mnist)",
     "full_run": "a data set from training to report: times, memory, errors (needs --data, --run)",
     "tables": "write the tables of README.md from results/*.json",
 }

@@ -14,7 +14,13 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks import generation_stacked as stacked, results
+from benchmarks import (
+    generation_images as images,
+    generation_images_autoencoders as autoencoders,
+    generation_images_table,
+    generation_stacked as stacked,
+    results,
+)
 from benchmarks.generation_samplers import METHODS, Fits
 from benchmarks.generation_toys import FRESH, TOYS, TRAIN, judge
 from ot_latent.datasets.loading import load
@@ -23,6 +29,9 @@ KEY = ("toy", "method", "seed")
 FRESH_DATA = "fresh data"
 SHOWN = ("mixture_rate", "variance_ratio", "copy_rate", "novelty_ratio", "authenticity")
 SHOWN += ("data_copying",)
+SHOWERS = {"stacked": stacked.markdown, "images": generation_images_table.markdown}
+SHOWERS |= {"autoencoders": autoencoders.markdown}
+RUNS = "folder in which trained networks and solved transports are kept, and found again"
 
 
 def run_toy(name: str, methods: Sequence[str], seed: int) -> Iterator[dict[str, Any]]:
@@ -33,7 +42,7 @@ def run_toy(name: str, methods: Sequence[str], seed: int) -> Iterator[dict[str, 
     for method in methods:
         row: dict[str, Any] = {"toy": name, "method": method, "seed": seed, "failure": None}
         cpu = time.process_time()
-        if method == stacked.CEILING:
+        if method in (stacked.CEILING, images.REAL):
             continue  # there is no decoder
         try:
             if method == FRESH_DATA:
@@ -90,30 +99,48 @@ def markdown(record: dict[str, Any]) -> str:
     return "\n\n".join(parts)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure what is asked for and print the table."""
+def _parser() -> argparse.ArgumentParser:
+    """Return what the command understands."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--table", choices=["toy", "stacked"], default="toy")
+    parser.add_argument("--table", choices=["toy", *SHOWERS], default="toy")
     parser.add_argument("--toys", nargs="+", choices=list(TOYS), default=list(TOYS))
-    known = [FRESH_DATA, *METHODS, stacked.CEILING]
+    known = [FRESH_DATA, images.REAL, stacked.CEILING, *METHODS]
     parser.add_argument("--methods", nargs="+", choices=known, default=known, metavar="METHOD")
     parser.add_argument("--seeds", type=int, nargs="+", default=list(range(10)))
     parser.add_argument("--show", action="store_true", help="print what was measured so far")
     parser.add_argument("--out", type=Path, help="default: results/generation_TABLE.json")
-    parser.add_argument("--data", default="mnist", help="stacked: named set of digits")
-    parser.add_argument("--data-dir", help="stacked: its folder (else OT_LATENT_DATA)")
+    parser.add_argument("--data", default="mnist", help="stacked, images: named set")
+    parser.add_argument("--data-dir", help="its folder (else OT_LATENT_DATA)")
     parser.add_argument("--variants", nargs="+", choices=stacked.VARIANTS, default=["all"])
-    parser.add_argument("--rows", type=int, default=60_000, help="stacked: training rows")
+    parser.add_argument("--rows", type=int, help="training rows (stacked 60,000, images 10,000)")
     parser.add_argument("--samples", type=int, default=stacked.SAMPLES)
-    parser.add_argument("--latent-dim", type=int, default=48)
+    parser.add_argument("--latent-dim", type=int, help="stacked 48, images 32")
     parser.add_argument("--epochs", type=int)
-    options = parser.parse_args(arguments)
+    parser.add_argument("--tolerance", type=float, help="rms cell error (default 0.1)")
+    named = list(autoencoders.VARIANTS)
+    parser.add_argument(
+        "--autoencoders", nargs="+", choices=named, default=named, metavar="VARIANT"
+    )
+    parser.add_argument("--limit", type=int, help="images: rows of a held-out half at most")
+    parser.add_argument("--judge-epochs", type=int, help="images: epochs of the judges")
+    parser.add_argument("--runs", type=Path, default=Path("runs/generation"), help=RUNS)
+    told = "images: finished run of ot-latent train whose networks and transport are taken"
+    parser.add_argument("--run", type=Path, help=told)
+    parser.add_argument("--again", action="store_true", help="calibrate kept transports anew")
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure what is asked for and print the table."""
+    options = _parser().parse_args(arguments)
     options.out = options.out or results.FOLDER / f"generation_{options.table}.json"
-    shown = markdown if options.table == "toy" else stacked.markdown
+    shown = SHOWERS.get(options.table, markdown)
     if options.show:
         print(shown(results.read(options.out)))
         return 0
-    print(shown(_toy(options) if options.table == "toy" else _stacked(options)))
+    measures = {"toy": _toy, "stacked": _stacked, "images": images.measure}
+    measures |= {"autoencoders": autoencoders.measure}
+    print(shown(measures[options.table](options)))
     return 0
 
 
@@ -132,9 +159,14 @@ def _stacked(options: argparse.Namespace) -> dict[str, Any]:
         load(options.data, split=split, data_dir=options.data_dir) for split in ("train", "test")
     ]
     train, held_out = ((part.x, np.asarray(part.y)) for part in parts)
-    methods = [m for m in options.methods if m != FRESH_DATA]
-    settings = {"latent_dim": options.latent_dim, "epochs": options.epochs}
-    sizes = {"rows": options.rows, "samples": options.samples}
+    methods = [m for m in options.methods if m not in (FRESH_DATA, images.REAL)]
+    settings = {"latent_dim": options.latent_dim or 48, "epochs": options.epochs}
+    sizes = {
+        "rows": options.rows or 60_000,
+        "samples": options.samples,
+        "tolerance": options.tolerance,
+    }
+    sizes |= {"runs": options.runs / f"stacked-{options.data}", "again": options.again}
     for seed in options.seeds:
         for variant in options.variants:
             for row in stacked.run(

@@ -9,14 +9,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from benchmarks import results
+from benchmarks import generation_images_models as models, results
 from benchmarks.generation_samplers import METHODS, Fits
 from ot_latent.features import ClassFeatures
-from ot_latent.generator import LatentGenerator
 from ot_latent.latent.preprocessing import DataCodec
 from ot_latent.metrics import copy_rate, novelty_ratio
 
@@ -25,7 +25,9 @@ SAMPLES = 26_000  # the number of the literature
 VARIANTS = ("all", "absent", "tail")
 KEY = ("data", "variant", "method", "seed", "rows")
 CEILING = "reconstructions"
-STRINGS = ("variant", "method", "data")
+SHOWN = ("modes", "mode_count", "kl", "kl_floor", "novelty_ratio", "copy_rate", "absent_rate")
+SHOWN += ("rare_within",)
+JUDGED = 20_000  # digits that the judge learns from
 ABSENT, RATIO = 100, 100.0  # classes that the twin never sees; largest share over smallest
 
 
@@ -67,13 +69,14 @@ def stack(digits: np.ndarray, labels: np.ndarray, n: int, p: np.ndarray, seed: i
     return Stacked(digits[rows], modes)
 
 
-def reader(digits: np.ndarray, labels: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
-    """Train the judge of single digits; returns the function from images to modes."""
-    judge = ClassFeatures.fit(
-        DataCodec.fit(digits), digits, labels, seed=0, callback=lambda event: None
-    )
-    if judge is None:
-        raise ValueError("digits must have labels 0 to 9, got fewer; pass more rows.")
+def reader(
+    folder: Path, digits: np.ndarray, labels: np.ndarray
+) -> Callable[[np.ndarray], np.ndarray]:
+    """Train the judge of single digits, or read it; returns the function from images to modes."""
+    chosen = np.random.default_rng(0).permutation(len(digits))[:JUDGED]
+    codec = DataCodec.fit(digits)
+    model = models.classifier(folder, codec.encode(digits[chosen]), labels[chosen])
+    judge = ClassFeatures(codec, model)
 
     def read(images: np.ndarray) -> np.ndarray:
         seen = [judge(images[:, channel])[1].argmax(axis=1) for channel in range(3)]
@@ -117,25 +120,40 @@ def run(
     *,
     seed: int,
     rows: int,
+    runs: Path,
     samples: int = SAMPLES,
+    tolerance: float | None = None,
+    again: bool = False,
     **options: Any,
 ) -> Iterator[dict[str, Any]]:
     """Yield a row per method: one autoencoder, the samplers on its codes, the same judge."""
-    p, read = shares(variant, seed), reader(*train)
+    p, read = shares(variant, seed), reader(runs / "reader", *train)
     data, fresh = (stack(*part, n, p, seed + k) for k, (part, n) in enumerate(
         [(train, rows), (held_out, min(rows, 5000))]
     ))  # fmt: skip
-    generator = LatentGenerator(random_state=seed, **options).fit(data.images)
-    codes, other = generator.encode(data.images), generator.encode(fresh.images)
-    fits = Fits(codes, seed, generator.sampler_)
+    own = runs / f"{variant}-{rows}-{seed}"
+    coder, told = models.coder(own / "coder", data.images, seed=seed, **options)
+    codes, other = coder.encode(data.images), coder.encode(fresh.images)
+    sampler = models.transport(
+        own / "transport", codes, seed=seed, again=again, tolerance=tolerance
+    )
+    fits = Fits(codes, seed, sampler)
+    shared = {"variant": variant, "seed": seed, "rows": rows, "latent_dim": codes.shape[1]}
+    shared |= {"epochs": len(told["history"]), "mass_error": float(sampler.transport_.mass_error)}
     for method in methods:
-        row: dict[str, Any] = {"variant": variant, "method": method, "seed": seed, "rows": rows}
+        row: dict[str, Any] = shared | {"method": method, "failure": None}
         cpu = time.process_time()
-        made = other
-        if method != CEILING:
-            made = METHODS[method](fits).sample(samples, random_state=seed)
+        try:
+            made = (
+                other
+                if method == CEILING
+                else METHODS[method](fits).sample(samples, random_state=seed)
+            )
+        except (ImportError, ValueError) as error:  # a missing library, a refusal: told as it is
+            yield row | {"failure": str(error)}
+            continue
         row["cpu_s"] = time.process_time() - cpu
-        row |= judge_modes(read(generator.decode(made)), p)
+        row |= judge_modes(read(coder.decode(made)), p)
         clouds = {"train": codes, "holdout": other, "generated": made}
         yield row | {"novelty_ratio": novelty_ratio(**clouds), "copy_rate": copy_rate(**clouds)}
 
@@ -146,10 +164,11 @@ def markdown(record: dict[str, Any]) -> str:
     head += ["absent classes, %", "rare in interval"]
     groups: dict[tuple[str, str, int], list[dict[str, Any]]] = {}
     for row in record["rows"]:
-        groups.setdefault((row["variant"], row["method"], row["rows"]), []).append(row)
+        if row["failure"] is None:
+            groups.setdefault((row["variant"], row["method"], row["rows"]), []).append(row)
     lines = []
     for (variant, method, rows), own in groups.items():
-        mid = {k: float(np.median([row[k] for row in own])) for k in own[0] if k not in STRINGS}
+        mid = {k: float(np.median([row[k] for row in own])) for k in SHOWN}
         modes = f"{mid['modes']:.0f}/{mid['mode_count']:.0f}"
         lines.append([variant, method, rows, len(own), modes, mid["kl"], mid["kl_floor"]])
         lines[-1] += [mid["novelty_ratio"], 100 * mid["copy_rate"], 100 * mid["absent_rate"]]

@@ -34,6 +34,8 @@ WRITERS = {
     "deformation": deformation.markdown,
     "efficiency": efficiency.markdown,
     "exact": exact.markdown,
+    "generation_autoencoders": generation.autoencoders.markdown,
+    "generation_images": generation.generation_images_table.markdown,
     "generation_stacked": generation.stacked.markdown,
     "generation_toy": generation.markdown,
     "gpu": gpu.markdown,

@@ -124,6 +124,7 @@ def test_stacked_digits_are_measured(tmp_path, capsys):
     out = tmp_path / "generation_stacked.json"
     quick = ["--table", "stacked", "--data", "digits", "--rows", "500", "--samples", "600"]
     quick += ["--latent-dim", "6", "--epochs", "2", "--variants", "absent", "--seeds", "0"]
+    quick += ["--runs", str(tmp_path / "runs")]
     methods = ["ours", "control", "reconstructions"]
     assert generation.main([*quick, "--methods", *methods, "--out", str(out)]) == 0
     rows = {row["method"]: row for row in json.loads(out.read_text())["rows"]}

@@ -1,0 +1,163 @@
+"""Generated images, sampler by sampler: one autoencoder per set and seed, the same codes, the same judges.
+
+Half A of the held-out images is what a perfect generator could show (floor), its reconstructions what the
+decoder lets through (ceiling); half B is the reference of all. Every row is written as soon as it is there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks import generation_images_models as models, results
+from benchmarks.generation_images_judges import Court, Judge, View, court
+from benchmarks.generation_samplers import METHODS, Fits
+from ot_latent._random import Stream, generator
+from ot_latent.coders import TrainedCoder
+from ot_latent.datasets.loading import load
+from ot_latent.estimators import OTSampler
+from ot_latent.run_models import load_generator
+
+KEY = ("data", "rows", "latent_dim", "method", "seed")
+REAL, CEILING = "real, other half", "reconstructions"
+SAME = ("ours, affine", "control of affine")  # above three dimensions the default is affine
+SAMPLERS = {name: make for name, make in METHODS.items() if name not in SAME}
+COSTLY = ("mixture, BIC", "vine copula", "normalising flow")
+FITTED = 20_000  # codes that a costly sampler is fitted to at most
+LATENT_DIM, ROWS = 32, 10_000
+
+
+class Case:
+    """One set and seed: images, judges, autoencoder and codes.
+
+    With the option `run`, autoencoder and transport are those of a finished run of ``ot-latent train``
+    on the whole training part.
+    """
+
+    def __init__(self, data: str, seed: int, runs: Path, **options: Any) -> None:
+        self.data, self.seed = data, seed
+        where = {"data_dir": options.get("data_dir")}
+        train, test = (load(data, split=split, **where) for split in ("train", "test"))
+        labels = None if train.y is None else np.asarray(train.y)
+        judges = options.get("judges", runs) / data / "judges"
+        self.court: Court = court(judges, train.x, labels, options.get("judge_epochs"))
+        run = options.get("run")
+        self.model: Any = None if run is None else load_generator(run)
+        rows = len(train.x) if run else min(options["rows"], len(train.x))
+        order = generator(seed, Stream.SPLIT, 4).permutation(len(train.x))[:rows]
+        self.train = train.x[np.sort(order)]
+        order = generator(seed, Stream.SPLIT, 2).permutation(len(test.x))
+        half = min(len(order) // 2, options.get("limit") or len(order))
+        self.a, self.b = (test.x[order[k * half : (k + 1) * half]] for k in range(2))
+        self.folder = runs / data / f"{rows}-{options['latent_dim']}-{seed}"
+        self.settings = {k: options[k] for k in ("latent_dim", "epochs")}
+        self.options = options
+
+    @property
+    def latent_dim(self) -> int:
+        """Dimension of the codes."""
+        return int((self.model or argparse.Namespace(**self.settings)).latent_dim)
+
+    def coder(self, name: str = "coder", **more: Any) -> tuple[TrainedCoder, dict[str, Any]]:
+        """Return an autoencoder of the training images, with what its training told."""
+        if self.model is not None:
+            return self.model.coder_, {"history": self.model.history_, "cpu_s": None}
+        settings = self.settings | more
+        return models.coder(self.folder / name, self.train, seed=self.seed, **settings)
+
+    def transport(self, codes: np.ndarray) -> OTSampler:
+        """Return the transport onto the codes: solved, or read."""
+        again = self.options.get("again", False)
+        if self.model is not None:
+            return models.extended(self.model.sampler_, again)
+        tolerance = self.options.get("tolerance")
+        folder = self.folder / "transport"
+        return models.transport(folder, codes, seed=self.seed, again=again, tolerance=tolerance)
+
+    def views(self, coder: TrainedCoder) -> dict[str, View]:
+        """Return the training images and both halves, with their codes."""
+        parts = {"train": self.train, "a": self.a, "b": self.b}
+        return {k: self.court.view(x, coder.encode(x)) for k, x in parts.items()}
+
+    def judge(self, views: dict[str, View]) -> Judge:
+        """Return the judge by half B."""
+        return Judge(views["b"], views["train"], self.seed)
+
+    def told(self, history: dict[str, Any]) -> dict[str, Any]:
+        """Return what every row of the case says."""
+        return {
+            "data": self.data,
+            "seed": self.seed,
+            "rows": len(self.train),
+            "held_out": len(self.b),
+            "latent_dim": self.latent_dim,
+            "epochs": len(history["history"]),
+            "asked_epochs": self.settings["epochs"],
+            "train_cpu_s": history["cpu_s"],
+            "judges": {space.name: space.digest for space in self.court.spaces},
+        }
+
+
+def run(case: Case, methods: list[str]) -> Iterator[dict[str, Any]]:
+    """Yield a row per method."""
+    coder, history = case.coder()
+    views = case.views(coder)
+    codes, judge, shared = views["train"].codes, case.judge(views), case.told(history)
+    sampler = case.transport(codes)
+    fits = Fits(codes, case.seed, sampler)
+    order = generator(case.seed, Stream.SPLIT, 3).permutation(len(codes))[:FITTED]
+    few = Fits(codes[np.sort(order)], case.seed, sampler)
+    shared["mass_error"] = float(sampler.transport_.mass_error)
+    for method in methods:
+        row = shared | {"method": method, "failure": None, "load": os.getloadavg()[0]}
+        cpu = time.process_time()
+        try:
+            made = _made(method, case, coder, views, few if method in COSTLY else fits)
+        except (ImportError, ValueError) as error:  # a missing library, a refusal: told as it is
+            yield row | {"failure": str(error)}
+            continue
+        row["cpu_s"] = time.process_time() - cpu
+        yield row | judge.score(made)
+
+
+def _made(method: str, case: Case, coder: TrainedCoder, views: dict[str, View], fits: Fits) -> View:
+    """Return what a method shows."""
+    if method == REAL:
+        return views["a"]
+    if method == CEILING:
+        codes = views["a"].codes
+    else:
+        codes = SAMPLERS[method](fits).sample(len(case.b), random_state=case.seed)
+    return case.court.view(coder.decode(codes), codes)
+
+
+def measure(options: argparse.Namespace) -> dict[str, Any]:
+    """Measure what is asked for; rows that are there already are kept unless asked for anew."""
+    settings = {
+        "rows": options.rows or ROWS,
+        "latent_dim": options.latent_dim or LATENT_DIM,
+        "epochs": options.epochs,
+        "tolerance": options.tolerance,
+        "again": options.again,
+        "data_dir": options.data_dir,
+        "judge_epochs": options.judge_epochs,
+        "limit": options.limit,
+        "run": options.run,
+    }
+    record = results.read(options.out)
+    for seed in options.seeds:
+        case = Case(options.data, seed, options.runs, **settings)
+        known = {tuple(row[k] for k in KEY) for row in record["rows"] if row["failure"] is None}
+        own = (options.data, len(case.train), case.latent_dim)
+        wanted = [m for m in options.methods if m in (REAL, CEILING, *SAMPLERS)]
+        if not options.again:
+            wanted = [m for m in wanted if (*own, m, seed) not in known]
+        for row in run(case, wanted):
+            record = results.merge(options.out, [row], KEY)
+    return record

@@ -1,0 +1,199 @@
+"""The benchmarks of generated images: what is kept, the judges, the table and what it says."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from benchmarks import (
+    generation,
+    generation_images as images,
+    generation_images_autoencoders as autoencoders,
+    generation_images_judges as judges,
+    generation_images_models as models,
+    generation_images_table as table,
+    generation_pythae,
+)
+from ot_latent.config import AutoencoderConfig
+
+QUICK = ["--data", "digits", "--rows", "300", "--latent-dim", "6", "--epochs", "2"]
+QUICK += ["--judge-epochs", "1", "--limit", "60", "--seeds", "0"]
+
+
+# -- what is kept ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def digits():
+    rng = np.random.default_rng(0)
+    return rng.integers(0, 255, size=(80, 8, 8)).astype(np.uint8)
+
+
+def test_an_autoencoder_is_trained_once_and_found_again(tmp_path, digits):
+    settings = {"seed": 0, "latent_dim": 3, "epochs": 1}
+    first, told = models.coder(tmp_path / "a", digits, **settings)
+    second, again = models.coder(tmp_path / "a", digits, **settings)
+    assert (first.encode(digits) == second.encode(digits)).all()
+    assert again["cpu_s"] == told["cpu_s"]
+    with pytest.raises(ValueError, match="must have been made with"):
+        models.coder(tmp_path / "a", digits, **settings | {"epochs": 2})
+
+
+def test_a_transport_is_solved_once_and_can_be_extended_anew(tmp_path):
+    codes = np.random.default_rng(1).normal(size=(60, 4))
+    first = models.transport(tmp_path / "t", codes, seed=0)
+    for again in (False, True):
+        found = models.transport(tmp_path / "t", codes, seed=0, again=again)
+        assert (found.transport_.potential.heights == first.transport_.potential.heights).all()
+        assert np.allclose(found.sample(9, random_state=1), first.sample(9, random_state=1))
+
+
+def test_a_judge_is_named_by_its_parameters(tmp_path):
+    x, y = torch.rand(40, 1, 8, 8), np.arange(40) % 2
+    kept = models.classifier(tmp_path / "c", x, y, epochs=1)
+    digest = models.digest(tmp_path / "c")
+    found = models.classifier(tmp_path / "c", x, y, epochs=1)
+    assert (kept.features(x) == found.features(x)).all()
+    assert len(digest) == 64
+    models.classifier(tmp_path / "d", x, 1 - y, epochs=1)
+    assert models.digest(tmp_path / "d") != digest
+
+
+# -- judges ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("channels", "count"), [(1, 8), (3, 24)])
+def test_transformations_differ_and_keep_the_values(channels, count):
+    x = torch.rand(1, channels, 8, 8)
+    made = [judges.transformed(x, number) for number in range(count)]
+    for k, one in enumerate(made):
+        assert torch.equal(one.flatten().sort().values, x.flatten().sort().values)
+        assert not any(torch.equal(one, other) for other in made[:k])
+    puzzle, answer = judges.puzzle(x.expand(5, -1, -1, -1), seed=1)
+    assert len(puzzle) == 40
+    assert all(torch.equal(puzzle[i], made[answer[i]][0]) for i in range(40))
+
+
+def _view(rng, n, shift=0.0, sure=0.9):
+    features = {"classifier": rng.normal(size=(n, 5)) + shift}
+    confidence = np.where(rng.random(n) < sure, 0.99, 0.4) + 1e-3 * rng.random(n)
+    return judges.View(features, rng.normal(size=(n, 3)) + shift, np.arange(n) % 10, confidence)
+
+
+def test_scores_tell_real_images_from_faults():
+    rng = np.random.default_rng(2)
+    train, b, fresh = (_view(rng, n) for n in (900, 500, 500))
+    judge = judges.Judge(b, train, 0)
+    real = judge.score(fresh)
+    assert real["spaces"]["classifier"]["frechet"][0] < 0.2
+    assert real["novelty_ratio"][0] == pytest.approx(1, abs=0.15)
+    assert real["mode_kl"][0] == pytest.approx(0, abs=1e-3)
+    away = judge.score(_view(rng, 500, shift=3.0))
+    assert away["spaces"]["classifier"]["frechet"][1] > 30
+    assert away["spaces"]["classifier"]["precision"][2] < 0.1
+    copies = judge.score(train)
+    assert copies["copy_rate"][0] == copies["feature_copies"][0] == 1
+    lost = judges.View(fresh.features, fresh.codes, np.zeros(500, dtype=int), fresh.confidence)
+    assert judge.score(lost)["mode_kl"][0] > 1
+    for entry in real["spaces"]["classifier"].values():
+        assert entry[1] <= entry[0] <= entry[2]
+
+
+# -- the table -------------------------------------------------------------------------------------
+
+
+def _row(method, seed, distance, novelty=1.0, precision=0.9):
+    spaces = {
+        name: {"frechet": [distance, distance - 0.1, distance + 0.1], "coverage": [0.9, 0.8, 1]}
+        | {"precision": [precision, 0.8, 1.0], "recall": [0.8, 0.7, 0.9]}
+        for name in ("classifier", "transformation")
+    }
+    same = {"copy_rate": [0, 0, 0], "mixture_rate": [0.01, 0, 0.02], "mode_kl": None}
+    same |= {"novelty_ratio": [novelty] * 3, "feature_novelty": [1, 1, 1], "cpu_s": 1.0}
+    told = {"data": "mnist", "rows": 9, "held_out": 5, "latent_dim": 3, "epochs": 2}
+    told |= {"judges": {"classifier": "ab" * 32, "transformation": "cd" * 32}, "failure": None}
+    return told | same | {"method": method, "seed": seed, "spaces": spaces, "mass_error": 0.1}
+
+
+def test_the_table_says_where_a_rival_wins():
+    rows = [_row(images.CEILING, 0, 1.0), _row("ours", 0, 1.5, precision=0.8)]
+    rows += [_row("control", 0, 1.1), _row("kernel density", 0, 0.5, novelty=0.5)]
+    rows += [_row("vine copula", 0, 1.0) | {"failure": "no library"}]
+    said = table.markdown({"rows": rows})
+    assert "ours does not reach the ceiling (1.50 against 1.00)" in said
+    assert "precision 0.80 of 0.90" in said
+    assert "wholly below ours (classifier): control." in said
+    assert "Not measured: vine copula: no library" in said
+    assert "rms 0.100" in said
+    won = table.markdown({"rows": [_row(images.CEILING, 0, 1.0), _row("ours", 0, 1.0, 0.8)]})
+    assert "ours reaches the ceiling" in won
+    assert "(classifier): none." in won
+    assert "novelty ratio of ours, 0.80, is below 0.9" in won
+    assert table.markdown({"rows": [_row("ours", 0, 1.0)]}).count("\n- ") == 0
+
+
+def test_intervals_are_the_seeds_where_there_are_several():
+    assert table.over_seeds([[1.0, 0.5, 2.0]]) == (1.0, 0.5, 2.0)
+    mean, low, high = table.over_seeds([[v, 0.0, 9.0] for v in (1.0, 2.0, 3.0)])
+    assert (mean, high - low) == pytest.approx((2.0, 2 * 4.303 / 3**0.5), rel=1e-3)
+
+
+# -- measured in a small size ----------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_images_are_measured_and_resumed(tmp_path, capsys):
+    out = tmp_path / "images.json"
+    where = ["--runs", str(tmp_path / "runs"), "--out", str(out)]
+    for methods in (["ours", images.REAL], ["ours", "control", images.CEILING]):
+        told = ["--table", "images", *QUICK, *where, "--methods", *methods]
+        assert generation.main(told) == 0
+    rows = {row["method"]: row for row in json.loads(out.read_text())["rows"]}
+    assert list(rows) == ["ours", images.REAL, "control", images.CEILING]
+    assert all(len(digest) == 64 for digest in rows["ours"]["judges"].values())
+    assert rows[images.REAL]["spaces"]["classifier"]["precision"][0] > 0.6
+    assert "| control | 1 |" in capsys.readouterr().out
+    quick = [*QUICK, *where[:2], "--out", str(tmp_path / "autoencoders.json")]
+    assert generation.main(["--table", "autoencoders", *quick, "--autoencoders", "plain"]) == 0
+    (row,) = json.loads((tmp_path / "autoencoders.json").read_text())["rows"]
+    assert row["variant"] == "plain"
+    assert row["held_out_mse"] > 0
+
+
+def test_the_plain_autoencoder_is_plain():
+    config = AutoencoderConfig(latent_dim=4)
+    model = autoencoders.plain_autoencoder(config, (1, 28, 28), 0)
+    raw, codes = model(torch.rand(3, 1, 28, 28))
+    assert (tuple(raw.shape), tuple(codes.shape)) == ((3, 1, 28, 28), (3, 4))
+    assert not any("Norm" in type(part).__name__ for part in model.modules())
+    with pytest.raises(ValueError, match="divisible by 4"):
+        autoencoders.plain_autoencoder(config, (1, 30, 28), 0)
+
+
+def test_ceilings_are_compared_without_their_floor():
+    def row(variant, distance):
+        spaces = {"classifier": {"frechet": [distance, 0, 9], "precision": [1, 1, 1]}}
+        spaces["classifier"]["recall"] = [1, 1, 1]
+        floor = {"classifier": {"frechet": [1.0, 0, 9]}}
+        told = {"data": "mnist", "rows": 9, "asked_epochs": None, "epochs": 3, "train_cpu_s": 1.0}
+        told |= {"judges": {"classifier": "ab"}, "held_out_mse": 0.1, "seed": 0}
+        ours = {"spaces": spaces, "novelty_ratio": [1, 1, 1]}
+        return told | {"variant": variant, images.REAL: floor, "ceiling": spaces, "ours": ours}
+
+    said = autoencoders.markdown({"rows": [row("default", 2.0), row("plain", 5.0)]})
+    assert "1.00 against 4.00 of the plain autoencoder, 0.25 of it" in said
+
+
+@pytest.mark.slow
+def test_peers_are_judged_on_our_networks(tmp_path):
+    pytest.importorskip("pythae")
+    out = tmp_path / "images.json"
+    told = [*QUICK, "--runs", str(tmp_path / "runs"), "--out", str(out)]
+    for _ in range(2):  # the second sitting trains nothing
+        assert generation_pythae.main(told) == 0
+    rows = {row["method"]: row for row in json.loads(out.read_text())["rows"]}
+    assert set(rows) == {generation_pythae.RAE, generation_pythae.VAE} | set(
+        generation_pythae.REBUILT.values()
+    )
+    assert rows[generation_pythae.RAE]["train_cpu_s"] > 0
