@@ -58,10 +58,15 @@ def shares(variant: str, seed: int) -> np.ndarray:
     return found / found.sum()
 
 
+def spelt(rng: np.random.Generator, n: int, p: np.ndarray) -> np.ndarray:
+    """Draw modes by their shares."""
+    return rng.choice(MODES, size=n, p=p)
+
+
 def stack(digits: np.ndarray, labels: np.ndarray, n: int, p: np.ndarray, seed: int) -> Stacked:
     """Draw modes by their shares, and for each channel an image of its digit."""
     rng = np.random.default_rng([seed, 12])
-    modes = rng.choice(MODES, size=n, p=p)
+    modes = spelt(rng, n, p)
     wanted = np.stack([modes // 100, modes // 10 % 10, modes % 10], axis=1)
     members = [np.flatnonzero(labels == digit) for digit in range(10)]
     places = (rng.random((n, 3)) * np.array([len(m) for m in members])[wanted]).astype(int)
@@ -91,6 +96,13 @@ def divergence(counts: np.ndarray, p: np.ndarray) -> float:
     q = counts[inside] / max(counts[inside].sum(), 1)
     seen = q > 0
     return float((q[seen] * np.log(q[seen] / (p[inside] / p[inside].sum())[seen])).sum())
+
+
+def training_divergence(variant: str, seed: int, rows: int) -> float:
+    """Return the divergence that the training rows themselves show: no sampler of them is below it."""
+    p = shares(variant, seed)
+    modes = spelt(np.random.default_rng([seed, 12]), rows, p)
+    return divergence(np.bincount(modes, minlength=MODES), p)
 
 
 def judge_modes(read: np.ndarray, p: np.ndarray) -> dict[str, Any]:
@@ -160,7 +172,18 @@ def run(
 
 def markdown(record: dict[str, Any]) -> str:
     """Return the table: medians over seeds of what was measured."""
-    head = ["variant", "method", "rows", "seeds", "modes", "KL", "KL floor", "novelty", "copies, %"]
+    head = [
+        "variant",
+        "method",
+        "rows",
+        "seeds",
+        "modes",
+        "KL",
+        "of draws",
+        "of training rows",
+        "novelty",
+        "copies, %",
+    ]
     head += ["absent classes, %", "rare in interval"]
     groups: dict[tuple[str, str, int], list[dict[str, Any]]] = {}
     for row in record["rows"]:

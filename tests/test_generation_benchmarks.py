@@ -107,6 +107,16 @@ def test_channels_show_the_digits_that_the_mode_spells():
     assert made.images.shape == (500, 3, 2, 2)
 
 
+def test_training_rows_diverge_as_theory_says():
+    digits = np.zeros((10, 2, 2))
+    p = generation_stacked.shares("absent", 4)
+    made = generation_stacked.stack(digits, np.arange(10), 30_000, p, 4)
+    found = generation_stacked.training_divergence("absent", 4, 30_000)
+    counts = np.bincount(made.modes, minlength=1000)
+    assert found == generation_stacked.divergence(counts, p)
+    assert found == pytest.approx(899 / 60_000, rel=0.15)
+
+
 def test_a_perfect_sampler_shows_the_floor():
     p = generation_stacked.shares("absent", 0)
     draws = np.random.default_rng(0).choice(1000, size=26_000, p=p)
