@@ -1,8 +1,8 @@
-"""The geometry of an autoencoder in one record: linear pieces, folds, norms, dimension, stability."""
+"""The geometry of an autoencoder in one record: linear pieces, chords, folds, norms, dimension, stability."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,6 +21,7 @@ PROBES = 32  # codes at which derivatives are taken
 STEP = 1e-2  # of the codes' rms: the step of differences
 FLAT = 1e-3  # a direction is lost where it is stretched less than this share of the longest
 IMAGES = 100  # images that are deformed
+CHORDS = 0.01  # distance from its chords at which an image is followed, in shares of its length
 
 
 def autoencoder_geometry(
@@ -29,8 +30,9 @@ def autoencoder_geometry(
     """Measure the geometry of an encoder and a decoder on data.
 
     Exact are the pieces along interpolations, norms and balance (of networks that can be read: ReLU
-    and its kin, without norms of single rows); the others are estimates from rows. What cannot be
-    measured says why under ``"why"``.
+    and its kin, without norms of single rows); the others are estimates from rows. Smooth networks,
+    such as the default ones, have no pieces: chords that follow the same interpolations measure
+    their curvature. What cannot be measured says why under ``"why"``.
 
     Parameters
     ----------
@@ -47,7 +49,9 @@ def autoencoder_geometry(
     -------
     dict
         ``pieces`` (decoder along segments between codes, exact: units, cells, linear pieces, length
-        of the image over its chord; mean, least, most), ``decoder`` (from differences at codes:
+        of the image over its chord; mean, least, most), ``chords`` (of whatever decoder along the
+        same segments, estimates: the fewest that follow the image within 1 % of its length, how
+        far it turns in radians, its length over its chord), ``decoder`` (from differences at codes:
         median longest and shortest stretch of a direction, share of codes that lose a direction,
         rms of encode(decode(z)) - z over the codes' rms: where it is 0 the decoder is injective;
         share of codes near ones of far data and the reverse), ``norms`` (encoder and decoder: path
@@ -71,9 +75,11 @@ def autoencoder_geometry(
     codes = coder.raw_encode(x)
     rebuilt = coder.raw_decode(codes)
     networks = _networks(coder)
+    ends = _pairs(codes, segments, seed)
     shapes = {"encoder": tuple(x.shape[1:]), "decoder": tuple(codes.shape[1:])}
     return {
-        "pieces": _pieces(networks.get("decoder"), codes, segments, seed),
+        "pieces": _pieces(networks.get("decoder"), tuple(codes.shape[1:]), ends),
+        "chords": _chords(lambda points: _decoded(coder, points, codes), ends),
         "decoder": _decoder(coder, x, codes, rebuilt, seed),
         "norms": {name: _norms(networks.get(name), shape) for name, shape in shapes.items()},
         "dimension": _dimension(x, codes, rebuilt, seed),
@@ -101,14 +107,16 @@ def network_geometry(
     Returns
     -------
     dict
-        ``widths`` (input, units of each layer, output), ``bound`` (least upper bound on activation
-        cells, as a power of ten, and its name), ``pieces`` and ``norms`` as in
-        `autoencoder_geometry`. What cannot be measured says why.
+        ``widths`` (input, units of each layer, output) and ``bound`` (least upper bound on
+        activation cells, as a power of ten, and its name) of a piecewise-linear network;
+        ``pieces``, ``chords`` and ``norms`` as in `autoencoder_geometry`. What cannot be measured
+        says why.
 
     Raises
     ------
     ValueError
-        If the network has no shape of its own and none is given, or `segments` is not positive.
+        If the network has no shape of its own and none is given, does not take rows of this shape,
+        or `segments` is not positive.
 
     Examples
     --------
@@ -117,23 +125,39 @@ def network_geometry(
     >>> found["widths"], found["bound"]["name"], round(10 ** found["bound"]["log10"])
     ([2, 8, 1], 'serra', 37)
     """
-    from math import log10, prod
+    from math import prod
+
+    from ot_latent.theory.running import float64_function, row_shape
+
+    check_positive(segments, "segments", integer=True)
+    rows = row_shape(model, shape)
+    function = float64_function(model, rows)
+    rng = generator(seed, Stream.MANIFOLD, 3)
+    ends = rng.standard_normal((segments, 2, prod(rows)))
+    return {
+        **_counted(model, rows, ends),
+        "chords": _chords(function, ends),
+        "norms": {"network": _norms(model, rows)},
+    }
+
+
+def _counted(model: nn.Module, shape: tuple[int, ...], ends: np.ndarray) -> dict[str, Any]:
+    """Count what can be counted of a network that can be read: widths, bound, pieces."""
+    from math import log10
 
     from ot_latent.theory.networks import read_network
     from ot_latent.theory.rectified_linear import line_regions, region_bounds
 
-    check_positive(segments, "segments", integer=True)
-    network = read_network(model, shape, cut_output=True, elementwise=True)
-    record: dict[str, Any] = {"norms": {"network": _norms(model, network.input_shape)}}
     try:
-        widths, bounds = network.widths, region_bounds(network)
+        network = read_network(model, shape, cut_output=True)
     except ValueError as error:
-        return {"pieces": {"why": str(error)}, **record}
-    rng = generator(seed, Stream.MANIFOLD, 3)
-    ends = rng.standard_normal((segments, 2, prod(network.input_shape)))
-    record["widths"] = list(widths)
-    record["bound"] = {"name": bounds.best_name, "log10": log10(bounds.best)}
-    return {"pieces": _met([line_regions(network, *pair) for pair in ends]), **record}
+        return {"pieces": {"why": str(error)}}
+    bounds = region_bounds(network)
+    return {
+        "widths": list(network.widths),
+        "bound": {"name": bounds.best_name, "log10": log10(bounds.best)},
+        "pieces": _met([line_regions(network, *pair) for pair in ends]),
+    }
 
 
 def _networks(coder: TrainedCoder | OwnCoder) -> dict[str, nn.Module]:
@@ -152,7 +176,22 @@ def _why(part: nn.Module | None) -> dict[str, Any] | None:
     return None
 
 
-def _pieces(decoder: nn.Module | None, codes: Tensor, segments: int, seed: int) -> dict[str, Any]:
+def _pairs(codes: Tensor, segments: int, seed: int) -> np.ndarray:
+    """Return the codes of random pairs of rows, (segments, 2, d) in float64."""
+    every = codes.detach().cpu().numpy().astype(np.float64)
+    rng = generator(seed, Stream.MANIFOLD, 2)
+    return np.stack([every[rng.permutation(len(every))[:2]] for _ in range(segments)])
+
+
+def _decoded(coder: TrainedCoder | OwnCoder, points: np.ndarray, like: Tensor) -> np.ndarray:
+    """Decode points as the coder does, in its own precision."""
+    import torch
+
+    z = torch.from_numpy(points).to(like.device, like.dtype)
+    return coder.raw_decode(z).double().flatten(1).cpu().numpy()
+
+
+def _pieces(decoder: nn.Module | None, shape: tuple[int, ...], ends: np.ndarray) -> dict[str, Any]:
     """Cut interpolations between codes by the decoder's cells."""
     from ot_latent.theory.networks import read_network
     from ot_latent.theory.rectified_linear import line_regions
@@ -161,22 +200,36 @@ def _pieces(decoder: nn.Module | None, codes: Tensor, segments: int, seed: int) 
     if refused is not None or decoder is None:
         return dict(refused or {})
     try:
-        network = read_network(decoder, codes.shape[1:], cut_output=True)
+        network = read_network(decoder, shape, cut_output=True)
     except ValueError as error:
         return {"why": str(error)}
-    ends = codes.detach().cpu().numpy().astype(np.float64)
-    rng = generator(seed, Stream.MANIFOLD, 2)
-    paths = [line_regions(network, *ends[rng.permutation(len(ends))[:2]]) for _ in range(segments)]
-    return _met(paths)
+    return _met([line_regions(network, *pair) for pair in ends])
+
+
+def _chords(function: Callable[[np.ndarray], np.ndarray], ends: np.ndarray) -> dict[str, Any]:
+    """Follow the images of segments by chords."""
+    from ot_latent.theory.rectified_linear import segment_chords
+
+    found = [segment_chords(function, *pair, tolerance=CHORDS) for pair in ends]
+    return {
+        "segments": len(found),
+        "tolerance": CHORDS,
+        "chords": _spread([chords.n_chords for chords in found]),
+        "turning": _spread([chords.turning for chords in found]),
+        "length_over_chord": _spread([_ratio(c.length, c.span) for c in found]),
+    }
+
+
+def _ratio(length: float, span: float) -> float:
+    """Return a length over the distance of its ends, where there is one."""
+    return length / span if span else float("nan")
 
 
 def _met(paths: Sequence[PathPieces]) -> dict[str, Any]:
     """Summarise what segments meet."""
-    ratios = []
-    for path in paths:
-        values = path.values()
-        chord = float(np.linalg.norm(values[-1] - values[0]))
-        ratios.append(path.length / chord if chord else float("nan"))
+    values = [path.values() for path in paths]
+    spans = [float(np.linalg.norm(each[-1] - each[0])) for each in values]
+    ratios = [_ratio(path.length, span) for path, span in zip(paths, spans, strict=True)]
     return {
         "units": paths[0].units,
         "segments": len(paths),
@@ -269,104 +322,3 @@ def _stability(coder: TrainedCoder | OwnCoder, x: Tensor, seed: int) -> dict[str
         return {"why": "only images can be deformed"}
     found = relative_stability(coder.raw_encode, x[:IMAGES], seed=seed)["output"].relative
     return {"relative": found.value, "error": found.error}
-
-
-def describe(record: dict[str, Any]) -> list[str]:
-    """Return the record of `autoencoder_geometry` or `network_geometry` as sentences.
-
-    Parameters
-    ----------
-    record : dict
-        The record.
-
-    Returns
-    -------
-    list of str
-        One sentence per finding; what could not be measured says why.
-
-    Examples
-    --------
-    >>> describe({"pieces": {"why": "no module"}})
-    ['Linear pieces: not counted, no module.']
-    """
-    writers: dict[str, Any] = {
-        "widths": _say_widths,
-        "bound": _say_bound,
-        "pieces": _say_pieces,
-        "decoder": _say_decoder,
-        "norms": _say_norms,
-        "dimension": _say_dimension,
-        "stability": _say_stability,
-    }
-    return [line for key, say in writers.items() if key in record for line in say(record[key])]
-
-
-def _say_widths(found: list[int]) -> list[str]:
-    """Tell of widths."""
-    return [f"Widths, units counted: {' - '.join(f'{width:,}' for width in found)}."]
-
-
-def _say_bound(found: dict[str, Any]) -> list[str]:
-    """Tell of the best bound."""
-    return [
-        f"Activation cells (theorem): at most 10^{found['log10']:.1f}, by {found['name']}'s bound."
-    ]
-
-
-def _say_pieces(found: dict[str, Any]) -> list[str]:
-    """Tell of pieces."""
-    if "why" in found:
-        return [f"Linear pieces: not counted, {found['why'].rstrip('.')}."]
-    met, ratio = found["linear_pieces"], found["length_over_chord"]
-    return [
-        f"Linear pieces (exact): a segment between two inputs meets {met['mean']:,.0f} "
-        f"({met['min']:,} to {met['max']:,} on {found['segments']} segments) of a network with "
-        f"{found['units']:,} units; its image is {ratio['mean']:.2f} times as long as its chord."
-    ]
-
-
-def _say_decoder(found: dict[str, Any]) -> list[str]:
-    """Tell of folds."""
-    return [
-        f"Decoder (estimate): it stretches directions by {found['shortest_stretch']:.3g} to "
-        f"{found['longest_stretch']:.3g}; {found['lost_directions']:.0%} of the codes lose one.",
-        f"Round trip (estimate): encoding what was decoded misses the code by "
-        f"{found['round_trip']:.3f} of the codes' rms; at 0 the decoder is injective.",
-        f"Folds (estimate): {found['folded']:.1%} of codes lie beside codes of far data, "
-        f"{found['torn']:.1%} of data beside data of far codes.",
-    ]
-
-
-def _say_norms(found: dict[str, Any]) -> list[str]:
-    """Tell of norms."""
-    unread: dict[str, list[str]] = {}
-    lines = []
-    for name, norms in found.items():
-        if "why" in norms:
-            unread.setdefault(norms["why"].rstrip("."), []).append(name)
-            continue
-        lines.append(
-            f"Norms of the {name} (exact): path norm {norms['path_norm']:.4g}, balance residual "
-            f"{norms['balance_residual']:.3g}, {norms['active_units']:,} of {norms['units']:,} "
-            "units active."
-        )
-    return lines + [
-        f"Norms of the {' and the '.join(names)}: not measured, {why}."
-        for why, names in unread.items()
-    ]
-
-
-def _say_dimension(found: dict[str, float]) -> list[str]:
-    """Tell of dimensions."""
-    told = ", ".join(f"{value:.1f} ({name})" for name, value in found.items())
-    return [f"Intrinsic dimension (estimate): {told}."]
-
-
-def _say_stability(found: dict[str, Any]) -> list[str]:
-    """Tell of stability."""
-    if "why" in found:
-        return [f"Stability to deformations: not measured, {found['why']}."]
-    return [
-        f"Stability (estimate): smooth deformations move codes {found['relative']:.2f} +- "
-        f"{found['error']:.2f} times as far (squared) as noise of the same size."
-    ]

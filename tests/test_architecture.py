@@ -51,7 +51,7 @@ FLOORS = [
     {"_control"},
     {"estimators"},
     {"baselines"},
-    {"evidence", "geometry", "latent_dim", "scores"},
+    {"evidence", "geometry", "geometry_words", "latent_dim", "scores"},
     {"evaluation"},
     {"fitted"},
     {"code_model", "generator", "plotting"},

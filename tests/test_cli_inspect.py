@@ -18,6 +18,13 @@ def image():
 
 def number():
     return 3
+
+class Needs(nn.Linear):
+    def __init__(self, width):
+        super().__init__(2, width)
+
+smooth = nn.Sequential(nn.Linear(2, 8), nn.SiLU(), nn.LayerNorm(8), nn.Linear(8, 3))
+three = 3
 """
 
 
@@ -46,13 +53,31 @@ def test_a_shape_is_passed_on(capsys):
     assert "16 - 8 - 1" in capsys.readouterr().err
 
 
+def test_a_smooth_network_is_told_by_its_curvature(capsys):
+    assert cli.run(["inspect", "--model", "inspected_networks:smooth", "--json"]) == 0
+    captured = capsys.readouterr()
+    assert "Linear pieces: not counted" in captured.err
+    assert "Curvature (estimate): " in captured.err
+    assert json.loads(captured.out)["chords"]["chords"]["min"] >= 1
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
         ([], "got neither"),
         (["somewhere", "--model", "inspected_networks:Small"], "got both"),
         (["--model", "inspected_networks:number"], "must make a torch.nn.Module, got int"),
-        (["--model", "inspected_networks:none"], "--model must be a function pkg.mod:fn"),
+        (
+            ["--model", "inspected_networks:none"],
+            "must be a class, a function or a network pkg.mod:",
+        ),
+        (
+            ["--model", "inspected_networks"],
+            "must be written pkg.mod:Name, got 'inspected_networks'",
+        ),
+        (["--model", "inspected_networks:three"], "or a network pkg.mod:Name, got 3; name another"),
+        (["--model", "inspected_networks:Needs"], "missing a required argument: 'width'"),
+        (["--model", "inspected_networks:Small", "--shape", "3"], "must take rows of shape (3,)"),
         (["--model", "inspected_networks:image"], "shape must be given"),
     ],
 )

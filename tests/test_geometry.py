@@ -10,7 +10,8 @@ from torch import nn
 from ot_latent._validation import DataError
 from ot_latent.coders import OwnCoder
 from ot_latent.config import AutoencoderConfig
-from ot_latent.geometry import autoencoder_geometry, describe, network_geometry
+from ot_latent.geometry import autoencoder_geometry, network_geometry
+from ot_latent.geometry_words import describe
 from ot_latent.latent.autoencoder import build_autoencoder
 
 
@@ -40,6 +41,12 @@ def test_an_isometry_has_one_piece_and_no_folds(rows):
     assert found["stability"]["why"] == "only images can be deformed"
     assert json.loads(json.dumps(found)) == found
     assert "meets 1 (1 to 1 on 3 segments)" in describe(found)[0]
+    assert found["chords"]["chords"] == {"mean": 1.0, "min": 1, "max": 1}
+    assert found["chords"]["turning"]["max"] < 0.1  # float32
+    assert describe(found)[1].startswith("Curvature (estimate): 1 chord (1 to 1")
+    without = found["decoder"].copy()
+    del without["folded"], without["torn"]
+    assert len(describe({"decoder": without})) == len(describe({"decoder": found["decoder"]})) - 1
 
 
 def test_a_lost_direction_is_seen(rows):
@@ -58,13 +65,19 @@ def test_our_rectified_networks_are_read_and_others_say_why():
     assert found["pieces"]["length_over_chord"]["min"] >= 1
     assert found["norms"]["decoder"]["active_units"] <= found["norms"]["decoder"]["units"]
     assert found["stability"]["relative"] > 0
-    assert len(describe(found)) == 8
+    assert len(describe(found)) == 9
+    chords = found["chords"]["chords"]
+    assert 1 <= chords["min"] <= chords["max"] <= found["pieces"]["linear_pieces"]["max"]
     smooth = build_autoencoder(AutoencoderConfig(latent_dim=2, width=4), (1, 8, 8), seed=0)
     other = coder_of(smooth.encode, smooth.decoder, (1, 8, 8))
     told = autoencoder_geometry(other, images)
     assert "GroupNorm" in told["pieces"]["why"]
     assert told["norms"]["encoder"]["why"] == "the networks are functions, not modules"
     assert describe(told)[0].startswith("Linear pieces: not counted, model must consist")
+    assert told["chords"]["length_over_chord"]["min"] >= 1  # curvature of smooth networks, too
+    assert told["chords"]["turning"]["min"] > 0
+    assert describe(told)[1].startswith("Curvature (estimate): ")
+    assert "degrees in all" in describe(told)[1]
     functions = coder_of(smooth.encode, smooth.decode, (1, 8, 8))
     assert "functions" in autoencoder_geometry(functions, images)["pieces"]["why"]
 
@@ -84,9 +97,19 @@ def test_a_network_without_data():
     assert 10 ** found["bound"]["log10"] == pytest.approx(26)  # 1 + 5 + 10 + 10
     assert found["norms"]["network"]["units"] == 5
     assert describe(found)[0] == "Widths, units counted: 3 - 5 - 2."
-    assert "at most 10^1.4, by serra's bound" in describe(found)[1]
+    assert "at most 10^1.4 (bound of Serra et al., 2018)." in describe(found)[1]
     smooth = network_geometry(nn.Sequential(nn.Linear(3, 5), nn.Tanh(), nn.Linear(5, 2)))
     assert "got Tanh at '1'" in smooth["pieces"]["why"]
+    assert smooth["norms"]["network"]["why"] != smooth["pieces"]["why"]
+    assert smooth["chords"]["chords"]["min"] >= 1
+    normed = network_geometry(nn.Sequential(nn.Linear(3, 5), nn.LayerNorm(5), nn.Linear(5, 2)))
+    assert describe(normed)[2] == "Norms of the network: not measured, for the same reason."
     constant = nn.Sequential(nn.Linear(3, 5), nn.ReLU(), nn.Linear(5, 2))
     constant[2].weight.data.zero_()
-    assert np.isnan(network_geometry(constant)["pieces"]["length_over_chord"]["mean"])
+    still = network_geometry(constant)
+    assert np.isnan(still["pieces"]["length_over_chord"]["mean"])
+    assert np.isnan(still["chords"]["length_over_chord"]["mean"])
+    with pytest.raises(
+        ValueError, match=r"must take rows of shape \(4,\), got RuntimeError \(mat1"
+    ):
+        network_geometry(net, (4,))

@@ -20,7 +20,7 @@ class Inspect:
     run: Positional[Maybe[Path]] = None
     """Run folder (or use --model)."""
     model: Maybe[str] = None
-    """pkg.mod:Class of a torch.nn.Module, or of a function that returns one."""
+    """pkg.mod:Name of a torch.nn.Module, of its class, or of a function that returns one (trained or not)."""
     shape: tuple[int, ...] = ()
     """With --model: shape of one row of its input (default: from a first Linear layer)."""
     data: Maybe[str] = None
@@ -45,7 +45,7 @@ class Inspect:
         int
             0.
         """
-        from ot_latent.geometry import describe
+        from ot_latent.geometry_words import describe
 
         if (self.run is None) == (self.model is None):
             raise ConfigError(
@@ -68,15 +68,42 @@ class Inspect:
 
     def _of_network(self) -> dict[str, Any]:
         """Measure a network that is imported."""
-        from torch import nn
-
-        from ot_latent.cli.commands_judge import function
         from ot_latent.geometry import network_geometry
 
-        network = function(str(self.model), "--model")()
-        if not isinstance(network, nn.Module):
-            raise ConfigError(
-                f"--model must make a torch.nn.Module, got {type(network).__name__}; name a class "
-                "or a function without arguments that returns one."
-            )
-        return network_geometry(network, self.shape or None, seed=self.seed)
+        return network_geometry(_network(str(self.model)), self.shape or None, seed=self.seed)
+
+
+def _network(path: str) -> Any:
+    """Import a network, or the class or the function that makes it."""
+    from torch import nn
+
+    from ot_latent.cli.commands_judge import function
+
+    if not all(path.partition(":")):
+        raise ConfigError(
+            f"--model must be written pkg.mod:Name, got {path!r}; put a colon between the module and "
+            "the name of a class, a function or a network in it."
+        )
+    found = function(path, "--model", "a class, a function or a network pkg.mod:Name")
+    if not isinstance(found, nn.Module):
+        found = _made(found, path)
+    if not isinstance(found, nn.Module):
+        raise ConfigError(
+            f"--model must make a torch.nn.Module, got {type(found).__name__}; name a class "
+            "or a function without arguments that returns one."
+        )
+    return found
+
+
+def _made(make: Any, path: str) -> Any:
+    """Call a class or a function that needs no arguments."""
+    import inspect
+
+    try:
+        inspect.signature(make).bind()
+    except TypeError as error:
+        raise ConfigError(
+            f"--model must name what can be called without arguments, got {path!r} ({error}); write "
+            "a function that returns the network, and name that."
+        ) from None
+    return make()

@@ -267,7 +267,7 @@ def passes(record: Mapping[str, Any], key: str, limit: float, sign: int) -> bool
     return sign * score(record, key) >= sign * limit
 
 
-def function(path: str, option: str = "--features") -> Any:
+def function(path: str, option: str = "--features", what: str = "a function pkg.mod:fn") -> Any:
     """Import a function that is written as pkg.mod:fn, from the current folder too.
 
     Parameters
@@ -276,6 +276,8 @@ def function(path: str, option: str = "--features") -> Any:
         Module and name.
     option : str, default="--features"
         The option that names it, for the refusal.
+    what : str, default="a function pkg.mod:fn"
+        What it must be, for the refusal.
 
     Returns
     -------
@@ -298,11 +300,11 @@ def function(path: str, option: str = "--features") -> Any:
             found = getattr(importlib.import_module(module), name)
         except (ImportError, AttributeError, ValueError) as error:
             raise ConfigError(
-                f"{option} must be a function pkg.mod:fn that can be imported, got {path!r} "
+                f"{option} must be {what} that can be imported, got {path!r} "
                 f"({error}); check the spelling and the folder."
             ) from None
     if not callable(found):
-        raise ConfigError(f"{option} must be a function, got {found!r}; name a function.")
+        raise ConfigError(f"{option} must be {what}, got {found!r}; name another.")
     return found
 
 

@@ -89,7 +89,7 @@ def write_report(
         "glance": ("At a glance", _glance(record, model, drawn)),
         "compare": ("Comparison", _comparison(record)),
         "manifold": ("Manifold", _manifold(record, drawn)),
-        "geometry": ("Geometry", geometry_section(model, data.x, seed)),
+        "geometry": ("Geometry", geometry_section(model, data.x, seed, told="manifold" in record)),
         "transport": ("Transport", _transport(model, drawn)),
         "plane": ("In the plane", _plane(plane, data, seed)),
         "pictures": ("Reconstructions and walks", _show(drawn)),

@@ -25,6 +25,7 @@ from ot_latent.theory.operations import (
     read_module,
     values_in,
 )
+from ot_latent.theory.running import misfit, row_shape
 
 
 @dataclass(frozen=True)
@@ -207,8 +208,8 @@ def read_network(
     TypeError
         If `model` is not a module.
     ValueError
-        If a layer cannot be read (it is named), the model cannot be traced, or rows influence one
-        another.
+        If a layer cannot be read (it is named), the model cannot be traced or does not take rows
+        of this shape, or rows influence one another.
 
     Examples
     --------
@@ -224,10 +225,13 @@ def read_network(
         raise TypeError(
             f"model must be a torch.nn.Module, got {type(model).__name__}; pass the network itself."
         )
-    rows = _input_shape(model, shape)
+    rows = row_shape(model, shape)
     model = nn.Sequential(model) if _own(model) else model
     twin = copy.deepcopy(model).to("cpu", torch.float64).eval().requires_grad_(False)
-    network = _Reading(model, twin, rows).network()
+    try:
+        network = _Reading(model, twin, rows).network()
+    except RuntimeError as error:  # a layer of PyTorch's got rows of another size
+        raise misfit(rows, error) from error
     _check(network, twin)
     if cut_output and network.layers and isinstance(network.layers[-1], Elementwise):
         network = replace(network, layers=network.layers[:-1])
@@ -235,20 +239,6 @@ def read_network(
         if isinstance(layer, Elementwise) and not elementwise:
             raise _unreadable(layer.kind, layer.name, last=i == len(network.layers) - 1)
     return network
-
-
-def _input_shape(model: nn.Module, shape: Sequence[int] | None) -> tuple[int, ...]:
-    """Return the shape of a row, from the first layer if it is not given."""
-    if shape is not None:
-        return tuple(int(s) for s in shape)
-    leaves = (m for m in model.modules() if next(m.parameters(recurse=False), None) is not None)
-    first = next(leaves, None)
-    if isinstance(first, nn.Linear):
-        return (first.in_features,)
-    raise ValueError(
-        f"shape must be given for a model that does not start with Linear, got {type(first).__name__} "
-        "as its first layer with parameters; pass the shape of one row, such as (1, 28, 28)."
-    )
 
 
 def _unreadable(kind: str, name: str, last: bool = False) -> ValueError:

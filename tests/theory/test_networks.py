@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -13,6 +15,7 @@ from ot_latent.latent.layers import Patches, Unpatches, Upscale
 from ot_latent.theory.layers import Affine, Elementwise, Maximum
 from ot_latent.theory.networks import read_network
 from ot_latent.theory.pooling import pooling_windows
+from ot_latent.theory.running import float64_function, row_shape
 
 
 @pytest.fixture
@@ -256,6 +259,34 @@ def test_wrong_questions_are_refused():
         read_network(Functional(), (3,)).matrices()
     with pytest.raises(ValueError, match="got one of 4 x 3 entries"):
         read_network(nn.Linear(3, 4)).matrices(limit=11)
+
+
+def test_rows_of_another_size_are_refused_in_a_sentence():
+    model = nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU(), nn.Flatten(), nn.Linear(8, 1))
+    words = (
+        r"must take rows of shape \(1, 5, 4\), got RuntimeError \(mat1 and mat2 .*; pass the shape"
+    )
+    for read in (read_network, float64_function):
+        with pytest.raises(ValueError, match=words):
+            read(model, (1, 5, 4))
+    assert read_network(model, (1, 4, 4)).input_shape == (1, 4, 4)
+
+
+def test_any_model_runs_in_float64_and_stays_as_it_was():
+    model = nn.Sequential(
+        nn.Linear(3, 5), nn.LayerNorm(5), nn.Dropout(0.5), nn.Linear(5, 2)
+    ).train()
+    run = float64_function(model)
+    x = np.random.default_rng(0).standard_normal((4, 3))
+    twin = copy.deepcopy(model).double().eval()
+    assert np.array_equal(run(x), twin(torch.from_numpy(x)).detach().numpy())
+    assert model.training
+    assert model[0].weight.dtype == torch.float32
+    assert row_shape(nn.ReLU(), [4, 1]) == (4, 1)
+    with pytest.raises(ValueError, match="must return one tensor, got tuple"):
+        float64_function(Calls(lambda x: (x, x)), (2,))
+    with pytest.raises(ValueError, match="got none as its first layer"):
+        float64_function(nn.ReLU())
 
 
 def test_a_model_that_is_not_what_its_modules_say_is_refused():

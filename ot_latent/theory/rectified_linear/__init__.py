@@ -12,6 +12,10 @@ if TYPE_CHECKING:
         arrangement_regions as arrangement_regions,
         region_bounds as region_bounds,
     )
+    from ot_latent.theory.rectified_linear.chords import (
+        SegmentChords as SegmentChords,
+        segment_chords as segment_chords,
+    )
     from ot_latent.theory.rectified_linear.curves import (
         CurveComplexity as CurveComplexity,
         curve_complexity as curve_complexity,
@@ -50,6 +54,7 @@ __getattr__, __dir__, __all__ = attach(
     __name__,
     {
         "bounds": ["RegionBounds", "arrangement_regions", "region_bounds"],
+        "chords": ["SegmentChords", "segment_chords"],
         "curves": [
             "CurveComplexity",
             "curve_complexity",

@@ -68,7 +68,8 @@ def homogeneous_units(
     if strict and not blocks:
         raise ValueError(
             "model must have units between two affine layers, got "
-            f"{type(model).__name__} without; pass a network with at least one hidden layer."
+            f"{type(model).__name__} without (channels that are added to others, or that several "
+            "layers read, are none); pass a network with at least one hidden layer of its own."
         )
     return blocks
 
