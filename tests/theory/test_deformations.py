@@ -44,7 +44,10 @@ def test_mode_sums_and_true_lengths(cut, every, centre, at_centre, in_image):
 
 def test_golden_temperatures():
     assert temperature(1.0, side=32) == pytest.approx(1.131790e-3, rel=1e-6)
-    assert temperature_range(side=32) == pytest.approx((2.829474e-4, 1.3047e-2), rel=1e-4)
+    low, high = temperature_range(side=32)
+    assert low == pytest.approx(2.829474e-4, rel=4e-7)
+    assert high == pytest.approx(1.3047e-2, abs=5e-7)
+    assert high == pytest.approx(4 / (np.pi**3 * 9 * np.log(3)), rel=1e-12)
     assert temperature(0.0, side=32) == 0
 
 

@@ -193,6 +193,15 @@ def test_activations_that_expand_are_refused_and_do_expand(activation, elasticit
     assert seen.ratio == pytest.approx(elasticity, abs=0.02)
 
 
+@pytest.mark.parametrize(
+    ("function", "degree"), [(torch.sqrt, 0.5), (lambda x: torch.relu(x) ** 2, 2.0)]
+)
+def test_thompson_sees_the_degree_of_homogeneity(function, degree):
+    """Degree one half contracts by one half, exactly; the squared rectifier expands by two."""
+    seen = depth.empirical_expansion(function, "thompson", cone_points, 500)
+    assert seen.ratio == pytest.approx(degree, rel=1e-6)
+
+
 MODULES = [kind() for kind in FIXED if kind is not nn.Unflatten]
 MODULES += [nn.LeakyReLU(-2.0), nn.PReLU(init=1.7), nn.ELU(2.0), nn.Hardtanh(-1.0, 2.0)]
 

@@ -88,6 +88,30 @@ def test_golden_counts_by_two_algorithms(widths, seed, cells, pieces):
 
 
 @pytest.mark.parametrize(
+    ("widths", "serra"),
+    [
+        ((2, 8, 1), 37),
+        ((2, 8, 8, 1), 1369),
+        ((2, 16, 16, 1), 18_769),
+        ((2, 10, 10, 10, 1), 175_616),
+        ((3, 6, 6, 1), 1764),
+        ((3, 7, 1), 64),
+    ],
+)
+def test_bounds_of_the_golden_networks(widths, serra):
+    assert region_bounds(widths).best == serra
+
+
+@pytest.mark.parametrize(
+    ("widths", "cells"), [((2, 32, 32, 1), 1893), ((2, 64, 64, 64, 1), 15_251)]
+)
+def test_golden_counts_of_larger_slices(widths, cells):
+    """About N^2 / 2 for N units, whatever the depth: half of the largest number in the plane."""
+    assert len(slice_regions(dense(widths), polygon=10 * SQUARE)) == cells
+    assert 0.8 < cells / (sum(widths[1:-1]) ** 2 / 2) < 1
+
+
+@pytest.mark.parametrize(
     ("widths", "bias", "box", "cells"),
     [((3, 6, 6, 1), 0.5, 10.0, 210), ((3, 7, 1), 0.5, 1e4, 64), ((3, 6, 1), 0.0, 1.0, 32)],
 )
@@ -119,7 +143,13 @@ def test_golden_line():
 
 @pytest.mark.parametrize(
     ("widths", "mean"),
-    [((1, 20, 1), 20.5), ((1, 10, 10, 1), 20.2), ((1, 40, 1), 40.1), ((1, 20, 20, 1), 39.5)],
+    [
+        ((1, 20, 1), 20.5),
+        ((1, 10, 10, 1), 20.2),
+        ((1, 5, 5, 5, 5, 1), 17.8),
+        ((1, 40, 1), 40.1),
+        ((1, 20, 20, 1), 39.5),
+    ],
 )
 def test_pieces_along_a_line_grow_with_the_units(widths, mean):
     """The tabulated means over 200 seeds, about one piece per unit, from fewer seeds."""
