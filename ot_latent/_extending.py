@@ -12,7 +12,7 @@ from torch import Tensor
 from ot_latent._random import BLOCK_ROWS, Stream
 from ot_latent._validation import check_positive
 from ot_latent.calibration.judge import HELD_OUT, LEAST
-from ot_latent.calibration.local import calibrate_local, width_of_table
+from ot_latent.calibration.local import calibrate_local, settled_spread, width_of_table
 from ot_latent.calibration.record import Calibration, Fixed
 from ot_latent.calibration.simplex import calibrate_simplex
 from ot_latent.transport.extension import ANGLE, SIMPLEX_DIM, ExtendedMap, Kind, check_kind
@@ -126,14 +126,17 @@ def extend(
     elif rule.kind in ("affine", "noise") and not few and None in fixed:
         width = width_of_table(len(u.points), fixed)
         table = neighbour_table(u.points, width, groups, memory_budget)
-        residuals = _residuals(solution, source, rule.kind, seed)
+        drawn = _residuals(solution, source, rule.kind, seed)
+        room = _room(solution, source, rule.kind)
         found = calibrate_local(
-            u.points, table, residuals, weights=weights, groups=groups, fixed=fixed,
-            room=_room(solution, source, rule.kind), seed=seed,
-        )  # fmt: skip
+            u.points, table, *drawn, groups=groups, fixed=fixed, room=room, seed=seed
+        )
     if found is not None:
         best = found.chosen
         rule = replace(rule, a=best.a, b=best.b, neighbours=best.neighbours, tear=best.tear)
+        if table is not None and fixed.b is None:
+            spread = settled_spread(u.points, table, *drawn, best, groups=groups, room=room)
+            rule = replace(rule, b=spread)
     return map_of(rule, solution, groups, memory_budget, table=table), rule, found
 
 
@@ -252,9 +255,11 @@ def _room(solution: SemiDiscreteSolution, source: Source, kind: str) -> float:
     return math.inf if kind == "noise" else (solution.within_scale or 0.0) / whole
 
 
-def _residuals(solution: SemiDiscreteSolution, source: Source, kind: str, seed: int) -> Tensor:
-    """Return residuals of noise within its cells, for the calibration."""
-    u, rows = solution.potential, -(-HELD_OUT // BLOCK_ROWS) * BLOCK_ROWS
+def _residuals(
+    solution: SemiDiscreteSolution, source: Source, kind: str, seed: int
+) -> tuple[Tensor, Tensor]:
+    """Return the cells of noise and its residuals within them, for the calibration."""
+    u, rows = solution.potential, -(-2 * HELD_OUT // BLOCK_ROWS) * BLOCK_ROWS
     points = u.points
     x = source.sample(
         rows, seed=seed, stream=Stream.SPLIT, dtype=points.dtype, device=points.device
@@ -263,4 +268,5 @@ def _residuals(solution: SemiDiscreteSolution, source: Source, kind: str, seed: 
         u, solution.centroids, points.new_zeros((len(points), u.dim), dtype=torch.int32),
         solution.within_scale or 0.0, kind,  # type: ignore[arg-type]
     )  # fmt: skip
-    return probe.residual(x, probe.cell_index(x), seed=seed)
+    cells = probe.cell_index(x)
+    return cells, probe.residual(x, cells, seed=seed)

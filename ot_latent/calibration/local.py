@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ot_latent._random import Stream, generator
 from ot_latent.calibration.judge import Judge, balanced, held_out, modes_of, split
-from ot_latent.calibration.record import OPEN, USUAL_TEAR, Calibration, Fixed
+from ot_latent.calibration.record import OPEN, USUAL_TEAR, Calibration, Candidate, Fixed
 from ot_latent.transport.local_law import root_times, surroundings
 from ot_latent.transport.neighbours import sides
 
@@ -43,9 +43,9 @@ def width_of_table(count: int, fixed: Fixed) -> int:
 def calibrate_local(
     points: Tensor,
     table: Tensor,
+    cells: Tensor,
     residuals: Tensor,
     *,
-    weights: Tensor,
     groups: Tensor | None = None,
     fixed: Fixed = OPEN,
     room: float = math.inf,
@@ -53,9 +53,11 @@ def calibrate_local(
 ) -> Calibration:
     r"""Choose a, b, k and the tear threshold of the local laws.
 
-    New codes are made as the control does: codes of the fit drawn with their masses, each with
-    the local law of its neighbours within the fit, at residuals drawn from the transport's. For each
-    a, k and threshold, b is the number at which the variance within groups and sides
+    New codes are made as the map makes them: noise is drawn, and where its cell belongs to the
+    fit, its residual goes through the local law of the code's neighbours within the fit. A residual
+    stays with its cell: where codes spread far in a direction, cells tend to be short in it, so
+    that residuals of other cells would promise a third more variance than the map has (32-dimensional
+    codes of images). For each a, k and threshold, b is the number at which the variance within groups and sides
     is that of the codes drawn, unless it is given. No transport is solved, no neighbour is sought:
     the cost does not grow with the number of codes, but for the components of the sides.
 
@@ -65,10 +67,10 @@ def calibrate_local(
         Codes.
     table : Tensor of shape (N, K)
         Their nearest codes, themselves first, `width_of_table` of them (`transport.neighbours`).
+    cells : Tensor of shape (m,), int64
+        Cells of noise drawn from the source, m at least 4,000.
     residuals : Tensor of shape (m, d)
-        Residuals :math:`(x - c_j)/s` of noise drawn from the source, m at least 2,000.
-    weights : Tensor of shape (N,)
-        Masses.
+        Residuals :math:`(x - c_j)/s` of the same noise.
     groups : Tensor of shape (N,), optional
         Integers; laws do not leave their group.
     fixed : Fixed, optional
@@ -90,12 +92,12 @@ def calibrate_local(
     held, fit = split(len(points), rng)
     inside = torch.zeros(len(points), dtype=torch.bool, device=points.device)
     inside[fit] = True
-    atoms = fit[_systematic(weights[fit], len(held), rng)]
+    cells = cells.to(points.device)
+    of_fit = torch.nonzero(inside[cells]).squeeze(1)[: len(held)]
+    atoms, draws = cells[of_fit], residuals[of_fit.to(residuals.device)].to(points.device)
     table = table.to(points.device)
     levels = nearest_inside(points, points[held], table[held], inside)
     judge = Judge(points, held, atoms, float(np.median(levels)))
-    draws = residuals[torch.arange(len(atoms)) % len(residuals)].to(points.device)
-    scale = float(points.double().std(dim=0).square().mean().sqrt())
     tears = TEARS if fixed.tear is None else (fixed.tear,)
     modes = modes_of(sides(points, table, USUAL_TEAR, groups), groups)[atoms]
     found = []
@@ -103,14 +105,47 @@ def calibrate_local(
         own = _kept(table[atoms], inside, side, atoms)
         for k in (fixed.neighbours,) if fixed.neighbours else _neighbours(len(points)):
             parts = _parts(points, own[:, :k], atoms, draws)
-            root = float((parts.local * draws).sum() / draws.square().sum())  # mean tr C^(1/2) / d
-            most = min(3.0, room * scale / max(root, 1e-300))
-            for a, b in _pairs(parts, modes, fixed, most):
+            for a, b in _pairs(parts, modes, fixed, _most(points, parts, draws, room)):
                 codes = parts.mean + a * parts.own + b * parts.local
                 near = (codes[:, None] - points[own.clamp(min=0)].double()).norm(dim=2)
                 near = near.masked_fill(own < 0, math.inf).amin(dim=1)
                 found.append(judge(codes, near, modes, a, b, k, tear))
     return judge.outcome(found, len(fit))
+
+
+def settled_spread(
+    points: Tensor,
+    table: Tensor,
+    cells: Tensor,
+    residuals: Tensor,
+    chosen: Candidate,
+    *,
+    groups: Tensor | None = None,
+    room: float = math.inf,
+) -> float:
+    """Return b at which the map of all codes varies as much within modes as the codes do.
+
+    A calibration holds codes out, and neighbourhoods are wider among fewer codes: the b that it
+    balanced there leaves the map of all codes too narrow.
+
+    Parameters
+    ----------
+    points, table, cells, residuals, groups, room
+        As in `calibrate_local`.
+    chosen : Candidate
+        What it chose.
+
+    Returns
+    -------
+    float
+        The spread.
+    """
+    side = _side(points, table, chosen.tear, groups)
+    own = _kept(table[cells], torch.ones_like(side, dtype=torch.bool), side, cells)
+    parts = _parts(points, own[:, : chosen.neighbours], cells, residuals)
+    modes = modes_of(sides(points, table, USUAL_TEAR, groups), groups)[cells]
+    base = parts.mean + chosen.a * parts.own
+    return balanced(base, parts.local, parts.atoms, modes, _most(points, parts, residuals, room))
 
 
 class _Parts(NamedTuple):
@@ -152,26 +187,30 @@ def _neighbours(count: int) -> tuple[int, ...]:
     return MANY_NEIGHBOURS if count <= MANY else NEIGHBOURS
 
 
-def _systematic(weights: Tensor, count: int, rng: np.random.Generator) -> Tensor:
-    """Draw by masses with evenly spaced uniforms: shares are met to one draw."""
-    edges = np.cumsum(weights.double().cpu().numpy())
-    u = (np.arange(count) + rng.random()) / count * edges[-1]
-    return torch.from_numpy(np.searchsorted(edges, u).clip(max=len(edges) - 1))
-
-
 def _partitions(
     points: Tensor, table: Tensor, tears: Iterable[float], groups: Tensor | None
 ) -> Iterator[tuple[float, Tensor]]:
     """Yield thresholds with their sides, each partition once."""
     seen: list[Tensor] = []
     for tear in tears:
-        if math.isfinite(tear):
-            side = sides(points, table, tear, groups)
-        else:
-            side = torch.zeros(len(points), dtype=torch.int64, device=points.device)
+        side = _side(points, table, tear, groups)
         if not any(torch.equal(side, other) for other in seen):
             seen.append(side)
             yield tear, side
+
+
+def _side(points: Tensor, table: Tensor, tear: float, groups: Tensor | None) -> Tensor:
+    """Return the side of a threshold's tears that each code is on."""
+    if math.isfinite(tear):
+        return sides(points, table, tear, groups)
+    return torch.zeros(len(points), dtype=torch.int64, device=points.device)
+
+
+def _most(points: Tensor, parts: _Parts, draws: Tensor, room: float) -> float:
+    """Return the largest b that keeps the mean stretch of the laws below that of codes to noise."""
+    scale = float(points.double().std(dim=0).square().mean().sqrt())
+    root = float((parts.local * draws).sum() / draws.square().sum())  # mean tr C^(1/2) / d
+    return min(3.0, room * scale / max(root, 1e-300))
 
 
 def _kept(table: Tensor, inside: Tensor, side: Tensor, atoms: Tensor) -> Tensor:
