@@ -16,9 +16,9 @@ import numpy as np
 from ot_latent.transport.domains import GridDensity, half_spaces
 from ot_latent.transport.measures import DiscreteMeasure
 from ot_latent.transport.sources import Source
-from ot_latent.transport.warm_start import EIGENVALUE_FLOOR
 
 INSIDE = 0.98  # of the way to the domain's boundary may images of targets lie
+EIGENVALUE_FLOOR = 1e-4  # share of the largest; flat directions would be infinitely narrow
 AFFINE_SHARE = 0.2  # the rest is the separable part; both alone fail on some cloud of targets
 
 
