@@ -29,21 +29,18 @@ KEY = ("data", "activation", "initialisation", "width", "depth", "rate", "seed")
 FILE = results.FOLDER / "depth_unseen.json"
 SHARE = 0.9
 ROWS, TESTS = 1348, 1000
-FASHION = [
-    (activation, start, width)
-    for activation in ("tanh", "relu", "silu")
-    for start in ("pytorch", "critical")
-    for width in (48, 96)
-]
 SETTINGS: dict[str, list[tuple[str, str | float, int]]] = {
-    "fashion-mnist": [*FASHION, ("gelu", "critical", 96), ("tanh", 2.0, 96)],
-    "digits": [
+    "fashion-mnist": [
+        ("tanh", "pytorch", 96),
+        ("tanh", "critical", 48),
+        ("tanh", 2.0, 48),
+        ("relu", "pytorch", 48),
+        ("relu", "critical", 96),
         ("silu", "pytorch", 48),
         ("silu", "critical", 96),
-        ("gelu", "pytorch", 96),
-        ("gelu", "critical", 48),
-        ("tanh", 2.0, 48),
+        ("gelu", "critical", 96),
     ],
+    "digits": [("silu", "critical", 96), ("gelu", "pytorch", 96), ("tanh", 2.0, 48)],
 }
 
 
