@@ -58,8 +58,8 @@ def resolve_activation(config: AutoencoderConfig, kind: str) -> Literal["silu", 
     relu = config.activation == "relu" or shrunk
     if kind == "residual" and (relu or config.bottleneck_rank is not None):
         raise ValueError(
-            "model must be 'mlp' or 'conv' with rectifiers or a bottleneck, got 'residual'; change "
-            "model, or leave activation, regulariser and bottleneck_rank at their defaults."
+            "model must be 'mlp' or 'conv' with rectifiers or a bottleneck, got 'residual', whose blocks "
+            "need their norms and whose channels, added to others, are no units; change model, or leave activation, regulariser and bottleneck_rank at their defaults."
         )
     return "relu" if relu else "silu"
 

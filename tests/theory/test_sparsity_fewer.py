@@ -323,6 +323,44 @@ def test_shared_unknown_and_missing_units_are_refused():
         PathProx(part, disjoint_units(model), 0.1)
 
 
+class Block(nn.Module):
+    """x + b relu(a relu(x)): the channels of x are read by two and added to others; those of a are units."""
+
+    def __init__(self, width: int, hidden: int) -> None:
+        super().__init__()
+        self.a, self.b = nn.Linear(width, hidden), nn.Linear(hidden, width)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x + self.b(torch.relu(self.a(torch.relu(x))))
+
+
+def test_in_residual_networks_the_units_are_those_inside_the_branches():
+    """Shrunk to zero, a branch leaves the identity: what is superfluous is a whole block."""
+    draws = torch.Generator().manual_seed(0)
+    model = nn.Sequential(nn.Linear(1, 4), Block(4, 20), Block(4, 20), nn.ReLU(), nn.Linear(4, 1))
+    for p in model.parameters():
+        p.data = torch.randn(p.shape, generator=draws) / max(p.shape) ** 0.5
+    model = model.double()
+    units = disjoint_units(model)
+    assert [(b.names, len(b.in_norms())) for b in units] == [
+        (("1.a", "1.b"), 20),
+        (("2.a", "2.b"), 20),
+    ]
+    x = torch.linspace(-1, 1, 9, dtype=torch.float64)[:, None]
+    before = model(x)
+    optimizer = PathProx(torch.optim.SGD(model.parameters(), lr=0.02), units, 1.0)
+    assert torch.allclose(model(x), before, rtol=1e-12)
+    for _ in range(300):
+        optimizer.zero_grad()
+        (model(x) - x.abs()).square().mean().backward()
+        optimizer.step()
+    assert active_units(units) == [0, 0]
+    z = torch.randn(5, 4, generator=draws, dtype=torch.float64)
+    assert torch.equal(model[1](z), z + model[1].b.bias)
+    rest = (model(x) - x.abs()).detach().square().mean()
+    assert float(rest) < 0.05  # stem and read-out do what is left
+
+
 def test_a_skip_network_trains_under_the_proximal_step():
     """A line costs nothing: its slope stays while the units that bend it are shrunk away."""
     (x, _), model = wiggle(), SkipNetwork(1, 30, 1).double()
