@@ -255,6 +255,23 @@ def test_the_control_shares_everything_but_the_transport(extension):
     assert copies.all() if extension == "none" else copies.mean() < 0.01
 
 
+def test_the_control_is_no_wider_than_the_transport():
+    """Cells are short where codes spread far: residuals of other cells are scaled to make up for it."""
+    rng = np.random.default_rng(0)
+    mode = rng.integers(4, size=1200)
+    codes = rng.normal(size=(1200, 8)) * 0.15
+    for axis in range(8):
+        codes[mode == axis // 2, axis] /= 0.15
+    sampler = OTSampler(random_state=0, tolerance=0.2).fit(codes)
+    control, map_ = ControlSampler(sampler), sampler.map_
+    x, cells = sampler.draw(8192, 5)
+    own = map_.residual(x, cells)
+    still = map_.local_law(cells, 0 * own)
+    laws = [(map_.local_law(cells, r) - still).square().sum() for r in (own, own.roll(1, 0))]
+    assert laws[1] > 1.1 * laws[0]
+    assert control._shrinkage() ** 2 * laws[1] == pytest.approx(float(laws[0]), rel=0.05)
+
+
 def test_the_two_cell_rule_mixes_two_codes_of_the_fit(codes, sampler):
     """Every sample is 1/4 y_i + 3/4 y_j with i < j, or a code where the angle is too large."""
     made = ReferenceRuleSampler(sampler).sample(300, random_state=0)
