@@ -113,6 +113,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--data-dir", help="its folder (else OT_LATENT_DATA)")
     parser.add_argument("--variants", nargs="+", choices=stacked.VARIANTS, default=["all"])
     parser.add_argument("--rows", type=int, help="training rows (stacked 60,000, images 10,000)")
+    parser.add_argument("--coder-rows", type=int, help="stacked: rows of the autoencoder, if fewer")
     parser.add_argument("--samples", type=int, default=stacked.SAMPLES)
     parser.add_argument("--latent-dim", type=int, help="stacked 48, images 32")
     parser.add_argument("--epochs", type=int)
@@ -166,6 +167,7 @@ def _stacked(options: argparse.Namespace) -> dict[str, Any]:
         "samples": options.samples,
         "tolerance": options.tolerance,
     }
+    sizes |= {"coder_rows": options.coder_rows}
     sizes |= {"runs": options.runs / f"stacked-{options.data}", "again": options.again}
     for seed in options.seeds:
         for variant in options.variants:

@@ -82,8 +82,10 @@ def verdict(found: dict[str, Group], spaces: list[str]) -> list[str]:
     ours, ceiling, said = found["ours"], found[CEILING], []
     for space in spaces:
         own, top = _entry(ours, "frechet", space), _entry(ceiling, "frechet", space)
-        how = "reaches" if own[1] <= top[2] else "does not reach"
-        said.append(f"FD ({space}): ours {how} the ceiling ({own[0]:.2f} against {top[0]:.2f}).")
+        how = "intervals overlap" if own[1] <= top[2] else "ours is wholly above"
+        if own[0] <= top[0]:
+            how = "ours is not above"
+        said.append(f"FD ({space}) against the ceiling: {own[0]:.2f} and {top[0]:.2f}, {how}.")
         lacking = [
             f"{key} {_entry(ours, key, space)[0]:.2f} of {_entry(ceiling, key, space)[0]:.2f}"
             for key in ("precision", "recall")

@@ -135,23 +135,28 @@ def run(
     runs: Path,
     samples: int = SAMPLES,
     tolerance: float | None = None,
+    coder_rows: int | None = None,
     again: bool = False,
     **options: Any,
 ) -> Iterator[dict[str, Any]]:
     """Yield a row per method: one autoencoder, the samplers on its codes, the same judge."""
     p, read = shares(variant, seed), reader(runs / "reader", *train)
+    learnt, own = coder_rows or rows, runs / f"{variant}-{coder_rows or rows}-{seed}"
+    images = stack(*train, learnt, p, seed).images
+    coder, told = models.coder(own / "coder", images, seed=seed, **options)
     data, fresh = (stack(*part, n, p, seed + k) for k, (part, n) in enumerate(
         [(train, rows), (held_out, min(rows, 5000))]
     ))  # fmt: skip
-    own = runs / f"{variant}-{rows}-{seed}"
-    coder, told = models.coder(own / "coder", data.images, seed=seed, **options)
     codes, other = coder.encode(data.images), coder.encode(fresh.images)
-    sampler = models.transport(
-        own / "transport", codes, seed=seed, again=again, tolerance=tolerance
-    )
+    folder = own / ("transport" if learnt == rows else f"transport-{rows}")
+    sampler = models.transport(folder, codes, seed=seed, again=again, tolerance=tolerance)
     fits = Fits(codes, seed, sampler)
     shared = {"variant": variant, "seed": seed, "rows": rows, "latent_dim": codes.shape[1]}
-    shared |= {"epochs": len(told["history"]), "mass_error": float(sampler.transport_.mass_error)}
+    shared |= {
+        "coder_rows": learnt,
+        "epochs": len(told["history"]),
+        "mass_error": float(sampler.transport_.mass_error),
+    }
     for method in methods:
         row: dict[str, Any] = shared | {"method": method, "failure": None}
         cpu = time.process_time()

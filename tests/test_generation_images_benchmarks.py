@@ -121,14 +121,16 @@ def test_the_table_says_where_a_rival_wins():
     rows += [_row("control", 0, 1.1), _row("kernel density", 0, 0.5, novelty=0.5)]
     rows += [_row("vine copula", 0, 1.0) | {"failure": "no library"}]
     said = table.markdown({"rows": rows})
-    assert "ours does not reach the ceiling (1.50 against 1.00)" in said
+    assert "against the ceiling: 1.50 and 1.00, ours is wholly above." in said
     assert "precision 0.80 of 0.90" in said
     assert "wholly below ours (classifier): control." in said
     assert "Not measured: vine copula: no library" in said
     assert "rms 0.100" in said
     won = table.markdown({"rows": [_row(images.CEILING, 0, 1.0), _row("ours", 0, 1.0, 0.8)]})
-    assert "ours reaches the ceiling" in won
+    assert "1.00 and 1.00, ours is not above." in won
     assert "(classifier): none." in won
+    near = table.markdown({"rows": [_row(images.CEILING, 0, 1.0), _row("ours", 0, 1.1)]})
+    assert "1.10 and 1.00, intervals overlap." in near
     assert "novelty ratio of ours, 0.80, is below 0.9" in won
     assert table.markdown({"rows": [_row("ours", 0, 1.0)]}).count("\n- ") == 0
 
