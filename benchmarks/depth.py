@@ -185,6 +185,7 @@ def markdown(record: dict[str, Any]) -> str:
         "at the suggested depth",
         "at the cut-off's end",
         "last above 90 %",
+        "seeds",
     )
     lines = []
     for activation in ACTIVATIONS:
@@ -208,8 +209,9 @@ def _line(activation: str, start: str, width: int, scores: dict[int, list[float]
         f"{told['drift']:.4f}",
         None if end is None else f"{told['begin']:.1f} to {end:.1f}",
         told["suggested"],
-        *(f"{means[d]:.3f} (depth {d})" if d in means else None for d in shown),
+        *(f"{results.interval(scores[d])} (depth {d})" if d in means else None for d in shown),
         max(good, default=None) if width == WIDTH else None,
+        max(len(accuracies) for accuracies in scores.values()),
     ]
 
 

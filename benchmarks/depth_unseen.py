@@ -17,7 +17,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from scipy.stats import t as student
 from torch import Tensor
 
 from benchmarks import results
@@ -103,14 +102,6 @@ def share(found: np.ndarray, shallow: np.ndarray) -> float:
     return float((found.mean() - CHANCE) / (shallow.mean() - CHANCE))
 
 
-def interval(values: np.ndarray) -> str:
-    """Return the mean and half of its 95 % interval by Student's law."""
-    if len(values) < 2:
-        return f"{values.mean():.3f}" if len(values) else "-"
-    half = student.ppf(0.975, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values))
-    return f"{values.mean():.3f} ± {half:.3f}"
-
-
 def markdown(record: dict[str, Any]) -> str:
     """Return the table: what is learnt by two layers, at the suggested depth, and beyond."""
     head = ("data", "network", "start", "width", "suggested", "accuracy at 2", "at the suggested")
@@ -135,11 +126,11 @@ def _line(setting: tuple[str, str | float, int], rows: list[dict[str, Any]]) -> 
         name,
         width,
         depths(*setting)[1],
-        interval(shallow),
-        interval(told),
+        results.interval(shallow),
+        results.interval(told),
         f"{kept:.2f}",
         "yes" if kept >= SHARE else "no",
-        interval(twice),
+        results.interval(twice),
         f"{share(twice, shallow):.2f}" if len(twice) else "-",
         len(told),
     ]

@@ -82,6 +82,17 @@ def write(path: Path, record: dict[str, Any]) -> None:
     partial.replace(path)
 
 
+def interval(values: Sequence[float], form: str = ".3f") -> str:
+    """Return the mean and half of its 95 % interval by Student's law; of one value the value."""
+    from numpy import mean, sqrt, std
+    from scipy.stats import t
+
+    if len(values) < 2:
+        return f"{values[0]:{form}}" if len(values) else "-"
+    half = t.ppf(0.975, len(values) - 1) * std(values, ddof=1) / sqrt(len(values))
+    return f"{mean(values):{form}} ± {half:{form}}"
+
+
 def table(head: Sequence[str], lines: Iterable[Sequence[Any]]) -> str:
     """Return a Markdown table."""
     out = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]

@@ -209,12 +209,16 @@ def ridge_pair(d: int, n: int, seed: int, steps: int) -> Iterator[dict[str, Any]
 # -- tables ----------------------------------------------------------------------------------------
 
 
-def slope(rows: Sequence[dict[str, Any]], d: int, method: str, least: int = 128) -> float | None:
-    """Return the slope of log error against log rows, over all seeds."""
-    chosen = [r for r in rows if (r["d"], r["method"]) == (d, method) and r["n"] >= least]
-    if len({r["n"] for r in chosen}) < 2:
-        return None
-    return float(np.polyfit(*(np.log([r[k] for r in chosen]) for k in ("n", "error")), 1)[0])
+def slopes(rows: Sequence[dict[str, Any]], d: int, method: str, least: int = 128) -> list[float]:
+    """Return the slope of log error against log rows for every seed."""
+    found = []
+    for seed in sorted({r["seed"] for r in rows}):
+        named = (d, method, seed)
+        chosen = [r for r in rows if (r["d"], r["method"], r["seed"]) == named and r["n"] >= least]
+        if len({r["n"] for r in chosen}) > 1:
+            points = (np.log([r[k] for r in chosen]) for k in ("n", "error"))
+            found.append(float(np.polyfit(*points, 1)[0]))
+    return found
 
 
 def markdown(record: dict[str, Any]) -> str:
@@ -250,17 +254,14 @@ def markdown(record: dict[str, Any]) -> str:
     for d in sorted({r["d"] for r in rows}):
         top = max(r["n"] for r in rows if r["d"] == d)
         last = [
-            float(
-                np.median(
-                    [r["error"] for r in rows if (r["d"], r["n"], r["method"]) == (d, top, m)]
-                )
-            )
+            [r["error"] for r in rows if (r["d"], r["n"], r["method"]) == (d, top, m)]
             for m in ("network", "kernel")
         ]
-        slopes = [slope(rows, d, m) for m in ("network", "kernel")]
-        lines.append([d, top, *last, *slopes, -(d + 3) / (2 * d + 3), -3 / (d + 3)])
+        fitted = [results.interval(slopes(rows, d, m), ".2f") for m in ("network", "kernel")]
+        told = [results.interval(errors, ".2g") for errors in last]
+        lines.append([d, top, *told, *fitted, -(d + 3) / (2 * d + 3), -3 / (d + 3), len(last[0])])
     head = ["d", "rows", "error network", "error kernel", "slope network", "slope kernel"]
-    head += ["theory: networks", "theory: linear methods at best"]
+    head += ["theory: networks", "theory: linear methods at best", "seeds"]
     return f"{first}\n\n{results.table(head, lines)}"
 
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from benchmarks import depth, depth_unseen
+from benchmarks import depth, depth_unseen, results
 from ot_latent.theory import depth as theory
 
 
@@ -66,9 +66,9 @@ def test_unseen_settings_are_trained_once_and_judged(tmp_path, capsys, monkeypat
 def test_the_good_side_is_nine_tenths_of_what_is_learnt_above_chance():
     shallow = np.array([0.9, 0.9])
     assert depth_unseen.share(np.array([0.82, 0.82]), shallow) == pytest.approx(0.9)
-    assert depth_unseen.interval(np.array([0.5, 0.7])) == "0.600 ± 1.271"
-    assert depth_unseen.interval(np.array([0.5])) == "0.500"
-    assert depth_unseen.interval(np.array([])) == "-"
+    assert results.interval([0.5, 0.7]) == "0.600 ± 1.271"
+    assert results.interval([0.5], ".1f") == "0.5"
+    assert results.interval([]) == "-"
 
 
 @pytest.mark.data
