@@ -74,14 +74,14 @@ def autoencoder_geometry(
     x = coder.inputs(array[np.sort(order)])
     codes = coder.raw_encode(x)
     rebuilt = coder.raw_decode(codes)
-    networks = _networks(coder)
+    networks, own = _networks(coder), hasattr(coder, "model")
     ends = _pairs(codes, segments, seed)
     shapes = {"encoder": tuple(x.shape[1:]), "decoder": tuple(codes.shape[1:])}
     return {
-        "pieces": _pieces(networks.get("decoder"), tuple(codes.shape[1:]), ends),
+        "pieces": _pieces(networks.get("decoder"), tuple(codes.shape[1:]), ends, own=own),
         "chords": _chords(lambda points: _decoded(coder, points, codes), ends),
         "decoder": _decoder(coder, x, codes, rebuilt, seed),
-        "norms": {name: _norms(networks.get(name), shape) for name, shape in shapes.items()},
+        "norms": {name: _norms(networks.get(name), at, own=own) for name, at in shapes.items()},
         "dimension": _dimension(x, codes, rebuilt, seed),
         "stability": _stability(coder, x, seed),
         "n": len(x),
@@ -191,7 +191,17 @@ def _decoded(coder: TrainedCoder | OwnCoder, points: np.ndarray, like: Tensor) -
     return coder.raw_decode(z).double().flatten(1).cpu().numpy()
 
 
-def _pieces(decoder: nn.Module | None, shape: tuple[int, ...], ends: np.ndarray) -> dict[str, Any]:
+def _refused(error: ValueError, own: bool) -> dict[str, Any]:
+    """Say why a network cannot be read; of the library's own, which setting makes it readable."""
+    text = str(error)
+    if own and "piecewise-linear" in text:
+        text = f"{text.partition(';')[0]}; train with activation='relu' for one that can be read"
+    return {"why": text}
+
+
+def _pieces(
+    decoder: nn.Module | None, shape: tuple[int, ...], ends: np.ndarray, *, own: bool
+) -> dict[str, Any]:
     """Cut interpolations between codes by the decoder's cells."""
     from ot_latent.theory.networks import read_network
     from ot_latent.theory.rectified_linear import line_regions
@@ -202,7 +212,7 @@ def _pieces(decoder: nn.Module | None, shape: tuple[int, ...], ends: np.ndarray)
     try:
         network = read_network(decoder, shape, cut_output=True)
     except ValueError as error:
-        return {"why": str(error)}
+        return _refused(error, own)
     return _met([line_regions(network, *pair) for pair in ends])
 
 
@@ -279,7 +289,7 @@ def _stretches(
     return gram[:, -1].cpu().numpy(), gram[:, 0].cpu().numpy()
 
 
-def _norms(part: nn.Module | None, shape: tuple[int, ...]) -> dict[str, Any]:
+def _norms(part: nn.Module | None, shape: tuple[int, ...], *, own: bool = False) -> dict[str, Any]:
     """Measure what weight decay sees of one network."""
     from ot_latent.theory.sparsity import (
         active_units,
@@ -296,7 +306,7 @@ def _norms(part: nn.Module | None, shape: tuple[int, ...]) -> dict[str, Any]:
     try:
         blocks = homogeneous_units(part, shape)
     except ValueError as error:
-        return {"why": str(error)}
+        return _refused(error, own)
     return {
         "path_norm": path_norm(blocks),
         "balance_residual": balance_residual(blocks),

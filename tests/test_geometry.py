@@ -8,11 +8,12 @@ import torch
 from torch import nn
 
 from ot_latent._validation import DataError
-from ot_latent.coders import OwnCoder
+from ot_latent.coders import OwnCoder, TrainedCoder
 from ot_latent.config import AutoencoderConfig
 from ot_latent.geometry import autoencoder_geometry, network_geometry
 from ot_latent.geometry_words import describe
 from ot_latent.latent.autoencoder import build_autoencoder
+from ot_latent.latent.preprocessing import DataCodec
 
 
 @pytest.fixture
@@ -78,6 +79,10 @@ def test_our_rectified_networks_are_read_and_others_say_why():
     assert told["chords"]["turning"]["min"] > 0
     assert describe(told)[1].startswith("Curvature (estimate): ")
     assert "degrees in all" in describe(told)[1]
+    trained = TrainedCoder(DataCodec.fit(images), smooth.eval())
+    ours = autoencoder_geometry(trained, images, segments=1)
+    assert ours["pieces"]["why"].endswith("train with activation='relu' for one that can be read")
+    assert "encoder and the decoder: not measured, for the same reason." in describe(ours)[5]
     functions = coder_of(smooth.encode, smooth.decode, (1, 8, 8))
     assert "functions" in autoencoder_geometry(functions, images)["pieces"]["why"]
 
