@@ -201,4 +201,13 @@ def markdown(record: dict[str, Any]) -> str:
         lines.append([variant, method, rows, len(own), modes, mid["kl"], mid["kl_floor"]])
         lines[-1] += [mid["novelty_ratio"], 100 * mid["copy_rate"], 100 * mid["absent_rate"]]
         lines[-1] += [mid["rare_within"]]
-    return results.table(head, lines)
+    told = sorted({_settings(row) for row in record["rows"]})
+    return "\n\n".join([results.table(head, lines), "\n".join(f"- {line}" for line in told)])
+
+
+def _settings(row: dict[str, Any]) -> str:
+    """Say what a row's samplers were fitted to."""
+    return (
+        f"{row['variant']}, {row['rows']:,} rows: autoencoder of {row['latent_dim']} dimensions, trained on "
+        f"{row['coder_rows']:,} rows for {row['epochs']} epochs; cells solved to rms {row['mass_error']:.3f}."
+    )

@@ -141,4 +141,8 @@ def test_stacked_digits_are_measured(tmp_path, capsys):
     assert set(rows) == set(methods)
     assert rows["ours"]["modes"] > 0.3 * rows["reconstructions"]["modes"] > 0
     assert all(row["mode_count"] == 900 for row in rows.values())
-    assert "| absent | ours | 500 |" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "| absent | ours | 500 |" in said
+    assert (
+        "- absent, 500 rows: autoencoder of 6 dimensions, trained on 500 rows for 2 epochs" in said
+    )
