@@ -14,12 +14,22 @@ from ot_latent.theory.networks import Network, read_network
 
 @dataclass(frozen=True)
 class RegionBounds:
-    """Bounds on the number of activation cells of all networks of one architecture.
+    r"""Bounds on the number of activation cells of all networks of one architecture: theorems.
 
     Every linear piece is a union of cells, so that each upper bound holds for pieces, too. None
-    stands for a bound that does not apply. The statements of Montufar (2017) and of Serra et al.
-    (2018) were written down from memory and confirmed by exact counts and special cases; the
-    others are proved in the sources named.
+    stands for a bound that does not apply.
+
+    Notes
+    -----
+    All upper bounds follow from Zaslavsky's count (`arrangement_regions`), layer by layer. Inside a
+    cell of the layers before, the input of layer l is an affine image of the cell, of dimension at
+    most d, and the units cut it by at most n_l hyperplanes: at most C(d, n_l) parts. With d = n_0 for
+    whatever wiring this is `input_dimension`; in a chain d is at most the number of any layer's units
+    before, which is `montufar`. For ReLU, units that are off are constant: where j of n are off, d
+    falls to min(d, n - j). At most binom(n, j) of the parts have j units off, and there are at most
+    :math:`\sum_{j \le d} \binom{n}{j}` parts; as later layers cut spaces of more dimensions into no
+    fewer parts, the sum over parts is largest if for each j = 0, ..., min(d, n) there are binom(n, j)
+    with j units off, which is `serra`. `lei` is the theorem of its source.
     """
 
     patterns: int
@@ -32,8 +42,7 @@ class RegionBounds:
     input_dimension: int
     """The product of C(n_0, n_l): a cell has the dimension of the input, whatever the wiring."""
     montufar: int | None
-    """Montufar (2017): the product of C(d_l, n_l), d_l = min(n_0, ..., n_{l-1}); C(d, n) with
-    d <= n."""
+    """Montufar (2017): the product of C(d_l, n_l), d_l = min(n_0, ..., n_{l-1})."""
     serra: int | None
     """Serra, Tjandraatmadja and Ramalingam (2018); ReLU alone: units that are off cost rank."""
     lower: int | None
