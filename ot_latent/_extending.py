@@ -14,7 +14,7 @@ from ot_latent._validation import check_positive
 from ot_latent.calibration.judge import HELD_OUT, LEAST
 from ot_latent.calibration.local import calibrate_local, settled_spread, width_of_table
 from ot_latent.calibration.record import Calibration, Fixed
-from ot_latent.calibration.simplex import calibrate_simplex
+from ot_latent.calibration.simplex import calibrate_simplex, settled_slope
 from ot_latent.transport.extension import ANGLE, SIMPLEX_DIM, ExtendedMap, Kind, check_kind
 from ot_latent.transport.neighbours import neighbour_table, one_sided_table
 from ot_latent.transport.simplex_map import SimplexMap
@@ -119,7 +119,7 @@ def extend(
     settled = resolved_kind(kind, solution)
     rule = Rule(settled, **fixed.settings(low=settled == "simplex"))
     table, few = None, len(u.points) < LEAST
-    if rule.kind == "simplex" and not few and fixed.tear is None:
+    if rule.kind == "simplex" and not few and None in (fixed.b, fixed.neighbours, fixed.tear):
         found = calibrate_simplex(
             u.points, source, weights=weights, groups=groups, fixed=fixed, seed=seed
         )
@@ -137,6 +137,9 @@ def extend(
         if table is not None and fixed.b is None:
             spread = settled_spread(u.points, table, *drawn, best, groups=groups, room=room)
             rule = replace(rule, b=spread)
+        elif fixed.b is None:
+            slope = settled_slope(solution, source, best, groups=groups, seed=seed)
+            rule = replace(rule, b=slope)
     return map_of(rule, solution, groups, memory_budget, table=table), rule, found
 
 
@@ -212,10 +215,13 @@ def map_to_tensors(map_: ExtendedMap) -> dict[str, Tensor]:
     Returns
     -------
     dict of str to Tensor
-        neighbours; simplices where there are some.
+        neighbours; simplices, anchors and slopes where there are some.
     """
-    own = {"neighbours": map_.neighbours}
-    return own if map_.simplex is None else own | {"simplices": map_.simplex.simplices}
+    own, simplex = {"neighbours": map_.neighbours}, map_.simplex
+    if simplex is None:
+        return own
+    own |= {"simplices": simplex.simplices, "anchors": simplex.points}
+    return own if simplex.slopes is None else own | {"slopes": simplex.slopes}
 
 
 def map_from_parts(
@@ -240,7 +246,9 @@ def map_from_parts(
     u, simplex = solution.potential, None
     if rule.kind == "simplex" and solution.centroids is not None:
         middles = solution.centroids.to(u.points).double()
-        simplex = SimplexMap(middles, u.points.double(), tensors["simplices"], rule.b)
+        slopes, anchors = tensors.get("slopes"), tensors.get("anchors", u.points.double())
+        overhang = rule.b if slopes is None else 1.0  # slopes hold b; earlier maps have none
+        simplex = SimplexMap(middles, anchors, tensors["simplices"], overhang, slopes=slopes)
     numbers = rule.to_dict()
     del numbers["neighbours"]
     return ExtendedMap(

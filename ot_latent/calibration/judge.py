@@ -41,11 +41,10 @@ class Judge:
         self._floor = self._figures(self.atoms)
 
     def __call__(
-        self, codes: Tensor, near: Tensor, modes: Tensor, a: float, b: float, k: int, tear: float
+        self, codes: Tensor, near: Tensor, variance: float, a: float, b: float, k: int, tear: float
     ) -> Candidate:
         """Judge codes (m, d) of a setting, `near` their distances to the closest code of the fit."""
         precision, recall, frechet = self._figures(codes)
-        variance = within(codes, modes) / max(within(self.atoms, modes), 1e-300)
         novelty = float(near.median()) / max(self._level, 1e-300)
         real = self._floor
         score = max(0.0, real[0] - precision) + max(0.0, real[1] - recall)
@@ -75,7 +74,10 @@ class Judge:
 
     def _figures(self, codes: Tensor) -> tuple[float, float, float]:
         """Return precision, recall and the relative Frechet distance."""
-        both = precision_recall(real=self._fresh, generated=codes)
+        few = codes[: len(self._fresh)]  # recall rises with the number of new codes
+        both = precision_recall(real=self._fresh, generated=few)
+        if len(few) < len(codes):
+            both = both._replace(precision=precision_recall(real=self._fresh, generated=codes)[0])
         distance = frechet_distance(real=self._fresh, generated=codes)
         return both.precision, both.recall, distance / max(self._total, 1e-300)
 

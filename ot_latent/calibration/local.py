@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ot_latent._random import Stream, generator
-from ot_latent.calibration.judge import Judge, balanced, held_out, modes_of, split
+from ot_latent.calibration.judge import Judge, balanced, held_out, modes_of, split, within
 from ot_latent.calibration.record import OPEN, USUAL_TEAR, Calibration, Candidate, Fixed
 from ot_latent.transport.local_law import root_times, surroundings
 from ot_latent.transport.neighbours import sides
@@ -109,7 +109,8 @@ def calibrate_local(
                 codes = parts.mean + a * parts.own + b * parts.local
                 near = (codes[:, None] - points[own.clamp(min=0)].double()).norm(dim=2)
                 near = near.masked_fill(own < 0, math.inf).amin(dim=1)
-                found.append(judge(codes, near, modes, a, b, k, tear))
+                variance = within(codes, modes) / max(within(judge.atoms, modes), 1e-300)
+                found.append(judge(codes, near, variance, a, b, k, tear))
     return judge.outcome(found, len(fit))
 
 

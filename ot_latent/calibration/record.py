@@ -5,9 +5,13 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
+from ot_latent.transport.extension import USUAL, USUAL_LOW
+
 USUAL_TEAR = 3.0  # threshold that parts the codes into modes, in which variances are compared
-DEFAULTS = {"a": 0.5, "b": 1.1, "neighbours": 30, "tear": USUAL_TEAR}
-LOW_DEFAULTS = DEFAULTS | {"b": 1.0}  # the overhang of the simplex map
+_NAMES = ("neighbours", "a", "b", "tear")
+DEFAULTS, LOW_DEFAULTS = (
+    dict(zip(_NAMES, (*usual, USUAL_TEAR), strict=True)) for usual in (USUAL, USUAL_LOW)
+)
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,7 @@ Kind = Literal["simplex", "affine", "noise", "two-cell", "none"]
 KINDS: tuple[str, ...] = get_args(Kind)
 SIMPLEX_DIM = 3  # up to which dimension the dual triangulation is built
 PATIENCE = 16  # attempts of a rejected row, after which it goes where the plain map sends it
+USUAL, USUAL_LOW = (30, 0.5, 1.1), (6, 0.0, 0.95)  # k, a, b without calibration; of simplices
 ANGLE = 0.7  # largest dihedral angle of the two-cell rule, the reference code's for images
 
 
@@ -37,9 +38,10 @@ ANGLE = 0.7  # largest dihedral angle of the two-cell rule, the reference code's
 class ExtendedMap:
     r"""The transport map, filled in between near codes.
 
-    Kind ``"simplex"`` (d <= 3) is the map of the paper, continuous but for the tears: it sends
-    the centroids :math:`c_j` of the cells to the codes and is affine between them
-    (`transport.simplex_map.SimplexMap`; b is its overhang).
+    Kind ``"simplex"`` (d <= 3) is the map of the paper, continuous but for the tears and affine
+    between the centroids :math:`c_j` of the cells (`transport.simplex_map.SimplexMap`). They go to
+    anchors, codes smoothed by affine fits over k neighbours in the triangulation
+    (`transport.local_fit`; with a = b = 1 to the codes themselves).
 
     Kind ``"affine"`` is ours for high dimension. With :math:`m_j` and :math:`C_j` the mean and
     covariance of the k codes nearest to :math:`y_j` (itself included) and x in cell j,
@@ -69,9 +71,9 @@ class ExtendedMap:
     kind : {"simplex", "affine", "noise", "two-cell", "none"}
         The rule.
     a : float, default=0.5
-        How much of a code's own offset from its local mean is kept.
+        How much of a code's own offset from its local mean (``"simplex"``: local fit) is kept.
     b : float, default=1.1
-        Size of the local spread; for ``"simplex"``, that of the overhang at the rim.
+        Size of the local spread; for ``"simplex"``, of the local slope.
     tear : float, default=inf
         Relative jump (`transport.detect_singular_set`) above which two codes are torn apart. A
         code that the local law places farther than `tear` spacings from every neighbour is
@@ -136,9 +138,9 @@ class ExtendedMap:
         within_scale: float,
         *,
         kind: Kind = "affine",
-        neighbours: int = 30,
-        a: float = 0.5,
-        b: float = 1.1,
+        neighbours: int | None = None,
+        a: float | None = None,
+        b: float | None = None,
         tear: float = 3.0,
         angle: float = ANGLE,
         groups: Tensor | None = None,
@@ -148,10 +150,11 @@ class ExtendedMap:
 
         Parameters
         ----------
-        potential, centroids, within_scale, kind, a, b, tear, angle
+        potential, centroids, within_scale, kind, tear, angle
             As in the class.
-        neighbours : int, default=30
-            Number k of nearest codes, the code itself included; at most N are used.
+        neighbours, a, b : int, float, float, optional
+            Number k of nearest codes, the code itself included (at most N are used), and the class's
+            a and b; by default 6, 0 and 0.95 for ``"simplex"``, else 30, 0.5 and 1.1.
         groups : Tensor of shape (N,), optional
             Integers; codes borrow from codes of their own group only.
         memory_budget : int or str, optional
@@ -168,7 +171,10 @@ class ExtendedMap:
             If an argument is out of its range, or kind ``"simplex"`` is asked for above d = 3.
         """
         check_kind(kind)
-        check_positive(neighbours, "neighbours", integer=True)
+        usual = USUAL_LOW if kind == "simplex" else USUAL
+        k = usual[0] if neighbours is None else neighbours
+        a, b = usual[1] if a is None else a, usual[2] if b is None else b
+        check_positive(k, "neighbours", integer=True)
         points, simplex = potential.points, None
         table = torch.arange(len(points), device=points.device)[:, None]
         if kind == "simplex" and potential.dim > SIMPLEX_DIM:
@@ -177,10 +183,10 @@ class ExtendedMap:
                 f"{potential.dim}; use 'affine'."
             )
         if kind == "simplex" and centroids is not None:
-            rule = TearRule(points, tear, groups, memory_budget)
-            simplex = SimplexMap.build(potential, centroids, rule, b)
+            rule = TearRule(points, tear, groups, memory_budget, settled=True)
+            simplex = SimplexMap.build(potential, centroids, rule).smoothed(a, b, k)
         if kind in ("affine", "noise"):
-            table = one_sided_table(points, neighbours, tear, groups, memory_budget)
+            table = one_sided_table(points, k, tear, groups, memory_budget)
         table, s = table.to(torch.int32), float(within_scale)
         return cls(potential, centroids, table, s, kind, a, b, tear, angle, simplex)
 
@@ -361,15 +367,9 @@ class ExtendedMap:
             both = in_blocks(self._low_block, BLOCK_ROWS, x, cells)
         else:
             both = law_of_cells(
-                points,
-                self.neighbours,
-                cells,
-                residuals,
-                self.a,
-                self.b,
-                tear=self.tear,
-                by_root=self.kind == "affine",
-            )
+                points, self.neighbours, cells, residuals, self.a, self.b,
+                tear=self.tear, by_root=self.kind == "affine",
+            )  # fmt: skip
         return both[:, :-1].to(points.dtype), both[:, -1] > 0
 
     def _low_block(self, x: Tensor, cells: Tensor) -> Tensor:

@@ -65,6 +65,8 @@ def preimage(map_: ExtendedMap, codes: Tensor, cells: Tensor | None = None) -> P
         )
     points = map_.potential.points
     z = codes.to(points)
+    if map_.simplex is not None:
+        points = map_.simplex.points.to(points)  # where the simplices are drawn
     if cells is None:
         tries = min(TRIES, len(points))
         table = in_blocks(lambda rows: nearest_codes(rows, points, tries)[1], BLOCK_ROWS, z)

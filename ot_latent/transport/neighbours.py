@@ -276,6 +276,9 @@ class TearRule:
         Integers; pairs of two groups are always torn, and spacings are taken within groups.
     memory_budget : int or str, optional
         As in `nearest_codes`.
+    settled : bool, default=False
+        Take as spacing the median over a code and its five nearest. A straggler in a gap is far
+        from all others; its own spacing would let it bridge the gap.
     """
 
     def __init__(
@@ -284,11 +287,15 @@ class TearRule:
         tear: float,
         groups: Tensor | None = None,
         memory_budget: Budget = None,
+        settled: bool = False,
     ) -> None:
         self.points, self.tear = points, tear
         self.groups = None if groups is None else groups.to(points.device)
         table = neighbour_table(points, SPACING + 1, self.groups, memory_budget)
         self.spacing = local_spacing(points, table)
+        if settled:
+            around = self.spacing[table.clamp(min=0)].masked_fill(table < 0, math.nan)
+            self.spacing = around.nanmedian(dim=1)[0]
 
     def __call__(self, pairs: Tensor) -> Tensor:
         """Return whether each of the pairs (F, 2) is torn."""

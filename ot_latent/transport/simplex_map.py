@@ -1,23 +1,25 @@
 r"""The paper's extended map: piecewise linear between the centroids of the cells, cut at tears; d <= 3.
 
-The regular triangulation of the targets, dual to the power diagram, is drawn once on the codes
-:math:`y_j` and once on the centroids :math:`c_j`; each simplex of the one is mapped affinely to
-the same simplex of the other.
+The regular triangulation of the targets, dual to the power diagram, is drawn once on the centroids
+:math:`c_j` and once on anchors :math:`z_j`, the codes or codes smoothed (`transport.local_fit`);
+each simplex of the one is mapped affinely to the same simplex of the other.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import combinations
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from ot_latent._random import BLOCK_ROWS
+from ot_latent.transport.corner_lists import Lists, expanded, first_best, incidence, lists_of
+from ot_latent.transport.local_fit import fit_locally, neighbourhoods
 from ot_latent.transport.potential import BrenierPotential
 from ot_latent.transport.triangulation import RegularTriangulation
 from ot_latent.transport.unique_rows import unique_rows
@@ -26,42 +28,37 @@ if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
 INSIDE = -1e-9  # smallest barycentric coordinate that counts as inside
+SIDE_SHARE = 4  # a fit need not take more than this part of a side of the tears
 SLIVER = 1e-9  # volume of a simplex, relative to its edges, under which it counts as flat
-
-
-class Lists(NamedTuple):
-    """One list of numbers for each cell, end to end."""
-
-    begin: Tensor
-    """Where each cell's list begins, shape (N + 1,)."""
-    items: Tensor
-    """The numbers."""
 
 
 @dataclass(frozen=True, eq=False)
 class SimplexMap:
-    r"""Piecewise linear map with :math:`T(c_j) = y_j`, continuous but for the tears.
+    r"""Piecewise linear map with :math:`T(c_j) = z_j`, continuous but for the tears.
 
-    Noise in a simplex goes to :math:`\sum_k \lambda_k y_{i_k}`, where :math:`\lambda` are its
+    Noise in a simplex goes to :math:`\sum_k \lambda_k z_{i_k}`, where :math:`\lambda` are its
     barycentric coordinates among the centroids. Noise of cell j that no simplex around j holds,
     at the rim of the domain or of a side of a tear, goes to where the nearest point P of the
-    simplices around j goes, and on by :math:`b\,\kappa\,(x - P)`; :math:`\kappa` is the local
-    stretch :math:`\sum |y_j - y_k| / \sum |c_j - c_k|` over the edges at a corner, interpolated.
+    simplices around j goes, and on by :math:`b\,S\,(x - P)`; S is the local slope at a corner,
+    interpolated: that of the fits or, without them, the stretch
+    :math:`\sum |z_j - z_k| / \sum |c_j - c_k|` over the edges there.
 
     A simplex that a tear cuts in parts is replaced by these parts, so that noise stays on the side
-    of its cell. Simplices that the map would turn over (they occur at the rim of the domain,
+    of its cell. Simplices that the codes would turn over (they occur at the rim of the domain,
     rarely elsewhere) are left out.
 
     Parameters
     ----------
     centroids, points : Tensor of shape (N, d), float64
-        Centroids of the cells and codes.
+        Centroids of the cells and anchors.
     simplices : Tensor of shape (M, d + 1), int64
         Corners; -1 fills rows with fewer.
     overhang : float, default=1.0
         b, how far the map goes on beyond the outermost centroids.
     reversed : int, default=0
         How many simplices were left out.
+    slopes : Tensor of shape (N, d, d), optional
+        Local slopes.
 
     Examples
     --------
@@ -77,6 +74,7 @@ class SimplexMap:
     simplices: Tensor
     overhang: float = 1.0
     reversed: int = 0
+    slopes: Tensor | None = None
 
     @classmethod
     def build(
@@ -84,9 +82,8 @@ class SimplexMap:
         potential: BrenierPotential,
         centroids: Tensor,
         torn: Callable[[Tensor], Tensor],
-        overhang: float = 1.0,
     ) -> SimplexMap:
-        """Triangulate the targets and cut the simplices at tears.
+        """Triangulate the targets and cut the simplices at tears; the anchors are the codes.
 
         Parameters
         ----------
@@ -96,8 +93,6 @@ class SimplexMap:
             Centroids of its cells; nan where a cell is empty.
         torn : callable
             Takes pairs (F, 2) of codes, says which of them a tear separates.
-        overhang : float, default=1.0
-            As in the class.
 
         Returns
         -------
@@ -119,7 +114,33 @@ class SimplexMap:
         lost = lost[bare[lost].any(dim=1)]  # cells in strips: no simplices, but a chain
         pieces = [_padded(part, potential.dim + 1) for part in (kept, lost)]
         simplices = _cut(torch.cat(pieces), torn)
-        return cls(middles, points, simplices, overhang, int((~upright).sum()))
+        return cls(middles, points, simplices, 1.0, int((~upright).sum()))
+
+    def smoothed(self, a: float, b: float, neighbours: int) -> SimplexMap:
+        """Return the map to smoothed anchors, with slopes of its own (`transport.local_fit`).
+
+        Parameters
+        ----------
+        a, b : float
+            Share of each code's residual that is kept, and of the local slope.
+        neighbours : int
+            Fits are made to the rings around a corner until they hold so many codes, or a quarter of
+            its side of the tears. Where that is one, the code stays, and b is the overhang.
+
+        Returns
+        -------
+        SimplexMap
+            A map on the same simplices.
+        """
+        from scipy.sparse.csgraph import connected_components
+
+        side = connected_components(self.adjacency, directed=False)[1]
+        most = np.bincount(side)[side] // SIDE_SHARE
+        around = neighbourhoods(self.adjacency, most.clip(1, neighbours))
+        anchors, slopes = fit_locally(self.centroids, self.points, around, a, b)
+        alone = torch.from_numpy(np.diff(around.indptr) == 1).to(slopes.device)
+        slopes[alone] = b * self._slopes[alone]
+        return replace(self, points=anchors, slopes=slopes)
 
     def __call__(self, x: Tensor, cells: Tensor) -> Tensor:
         """Map noise whose cells are known.
@@ -151,7 +172,10 @@ class SimplexMap:
             Codes in the place of centroids; its cells are those of the codes nearby.
         """
         overhang = 1 / self.overhang if self.overhang else 0.0
-        return SimplexMap(self.points, self.centroids, self.simplices, overhang, self.reversed)
+        slopes = None if self.slopes is None else torch.linalg.pinv(self.slopes, hermitian=True)
+        return SimplexMap(
+            self.points, self.centroids, self.simplices, overhang, self.reversed, slopes
+        )
 
     def _block(self, x: Tensor, cells: Tensor) -> Tensor:
         """Map one block."""
@@ -169,17 +193,17 @@ class SimplexMap:
 
     def _inside(self, x: Tensor, cells: Tensor, lists: Lists) -> tuple[Tensor, Tensor]:
         """Return the rows that a simplex of their lists holds, and their codes."""
-        row, simplex = _expanded(lists, cells)
+        row, simplex = expanded(lists, cells)
         shares = self._offsets[simplex]
         for axis in range(x.shape[1]):
-            shares = shares + self._slopes[simplex, :, axis] * x[row, axis, None]
-        chosen = _first_best(row, shares.amin(dim=1), len(x))
+            shares = shares + self._gradients[simplex, :, axis] * x[row, axis, None]
+        chosen = first_best(row, shares.amin(dim=1), len(x))
         chosen = chosen[shares[chosen].amin(dim=1) >= INSIDE]
         return row[chosen], _mixed(shares[chosen], self.points[self._full[simplex[chosen]]])
 
     def _beyond(self, x: Tensor, cells: Tensor) -> tuple[Tensor, Tensor]:
         """Map rows that no simplex holds: the nearest point of the rim, and on from there."""
-        row, face = _expanded(self._rim, cells)
+        row, face = expanded(self._rim, cells)
         corners = self._faces[face]  # (P, d)
         best = [x.new_full((len(row),), -torch.inf), torch.zeros_like(x[row])]
         for size in range(1, corners.shape[1] + 1):
@@ -196,11 +220,12 @@ class SimplexMap:
                     torch.where(nearer, near, best[0]),
                     torch.where(nearer[:, None], full, best[1]),
                 ]
-        chosen = _first_best(row, best[0], len(x))
+        chosen = first_best(row, best[0], len(x))
         shares, who = best[1][chosen], corners[chosen].clamp(min=0)
-        stretch = _mixed(shares, self._stretch[who, None])
         step = x[row[chosen]] - _mixed(shares, self.centroids[who])
-        return row[chosen], _mixed(shares, self.points[who]) + self.overhang * stretch * step
+        columns = self._slopes[who].unbind(dim=3)  # one of each matrix, (P, d, d)
+        onward = _mixed(step, torch.stack([_mixed(shares, part) for part in columns], dim=1))
+        return row[chosen], _mixed(shares, self.points[who]) + self.overhang * onward
 
     @cached_property
     def _full(self) -> Tensor:
@@ -214,7 +239,7 @@ class SimplexMap:
         return torch.linalg.inv(torch.cat([corners, torch.ones_like(corners[..., :1])], dim=2).mT)
 
     @property
-    def _slopes(self) -> Tensor:
+    def _gradients(self) -> Tensor:
         """Gradients of the barycentric coordinates."""
         return self._coordinates[..., :-1]
 
@@ -226,17 +251,17 @@ class SimplexMap:
     @cached_property
     def _star(self) -> Lists:
         """Full simplices at each cell."""
-        return _lists(_incidence(self._full, len(self.points)))
+        return lists_of(incidence(self._full, len(self.points)))
 
     @cached_property
     def _ring(self) -> Lists:
         """Full simplices at each cell and at those that share a simplex with it."""
-        return _lists(self.adjacency @ _incidence(self._full, len(self.points)))
+        return lists_of(self.adjacency @ incidence(self._full, len(self.points)))
 
     @cached_property
     def _rim(self) -> Lists:
         """Faces of the rim at each cell and at those that share a simplex with it."""
-        return _lists(self.adjacency @ _incidence(self._faces, len(self.points)))
+        return lists_of(self.adjacency @ incidence(self._faces, len(self.points)))
 
     @cached_property
     def _faces(self) -> Tensor:
@@ -250,12 +275,14 @@ class SimplexMap:
     @cached_property
     def adjacency(self) -> csr_array:
         """Cells that share a simplex, each with itself."""
-        incidence = _incidence(self.simplices, len(self.points))
-        return incidence @ incidence.T
+        touching = incidence(self.simplices, len(self.points))
+        return touching @ touching.T
 
     @cached_property
-    def _stretch(self) -> Tensor:
-        """Length of the edges at each code over that of the edges at its centroid."""
+    def _slopes(self) -> Tensor:
+        """Slopes; by default the length of the edges at each code over that at its centroid."""
+        if self.slopes is not None:
+            return self.slopes
         edges = _edges(self.simplices)
         lengths = [
             (a[edges[:, 0]] - a[edges[:, 1]]).norm(dim=1) for a in (self.points, self.centroids)
@@ -264,7 +291,8 @@ class SimplexMap:
             length.new_zeros(len(self.points)).index_add_(0, edges.T.flatten(), length.repeat(2))
             for length in lengths
         ]
-        return torch.where(sums[1] > 0, sums[0] / sums[1].clamp(min=1e-300), 0.0)
+        stretch = torch.where(sums[1] > 0, sums[0] / sums[1].clamp(min=1e-300), 0.0)
+        return stretch[:, None, None] * torch.eye(self.points.shape[1]).to(stretch)
 
 
 def _upright(points: Tensor, middles: Tensor, simplices: Tensor) -> Tensor:
@@ -307,42 +335,6 @@ def _padded(simplices: Tensor, columns: int) -> Tensor:
     """Fill rows with -1."""
     rest = columns - simplices.shape[1]
     return torch.nn.functional.pad(simplices, (0, rest), value=-1)
-
-
-def _incidence(simplices: Tensor, count: int) -> csr_array:
-    """Return which cell is a corner of which simplex, (N, M)."""
-    from scipy.sparse import coo_array
-
-    table = simplices.cpu().numpy()
-    row, column = np.nonzero(table >= 0)
-    ones = np.ones(len(row), dtype=np.int32)
-    return coo_array((ones, (table[row, column], row)), shape=(count, len(table))).tocsr()
-
-
-def _lists(matrix: csr_array) -> Lists:
-    """Return the columns of each row of a sparse matrix, rising."""
-    matrix = matrix.tocsr()
-    matrix.sort_indices()
-    begin, items = (torch.from_numpy(a.astype(np.int64)) for a in (matrix.indptr, matrix.indices))
-    return Lists(begin, items)
-
-
-def _expanded(lists: Lists, cells: Tensor) -> tuple[Tensor, Tensor]:
-    """Return pairs (row, item) of each row's list."""
-    begin, items = (a.to(cells.device) for a in lists)
-    counts = begin[cells + 1] - begin[cells]
-    row = torch.repeat_interleave(torch.arange(len(cells), device=cells.device), counts)
-    first = begin[cells] - (counts.cumsum(0) - counts)
-    return row, items[first[row] + torch.arange(len(row), device=cells.device)]
-
-
-def _first_best(row: Tensor, values: Tensor, count: int) -> Tensor:
-    """Return for each row that occurs the first pair of largest value, if that is not -inf."""
-    best = values.new_full((count,), -torch.inf).scatter_reduce(0, row, values, "amax")
-    where = torch.nonzero((values == best[row]) & (values > -torch.inf)).squeeze(1)
-    first = torch.full((count,), len(row), device=row.device)
-    first = first.scatter_reduce(0, row[where], where, "amin")
-    return first[first < len(row)]
 
 
 def _without(left: Tensor, rows: Tensor) -> Tensor:
