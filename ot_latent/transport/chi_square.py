@@ -128,7 +128,7 @@ class BlockCounts(NamedTuple):
         Returns
         -------
         float
-            Estimate of v; one below three blocks.
+            Estimate of v; one below three blocks, and where one cell took every draw.
         """
         blocks, size = self.cells.shape
         if blocks < 3:
@@ -137,4 +137,5 @@ class BlockCounts(NamedTuple):
         between = self.squares - counts.square() / blocks
         variance = float((between / weights).sum()) / (blocks - 1)
         first = float((counts / weights).sum()) / (blocks * size)
-        return variance / (size * (first - 1 - self.estimate(weights)))
+        alone = size * (first - 1 - self.estimate(weights))
+        return variance / alone if alone > 0 else 1.0  # every draw fell into one cell

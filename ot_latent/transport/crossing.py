@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from torch import Tensor
 
-from ot_latent._random import BLOCK_ROWS, Stream
+from ot_latent._random import BLOCK_ROWS, Stream, generator
 from ot_latent.kernels.crossed_eager import cross_eager
 from ot_latent.transport.chi_square import BlockCounts
 from ot_latent.transport.measures import DiscreteMeasure
@@ -26,7 +26,7 @@ from ot_latent.transport.processes import (
     process_rank,
 )
 from ot_latent.transport.product import ProductForm
-from ot_latent.transport.sources import Source, UniformBox
+from ot_latent.transport.sources import Source
 from ot_latent.transport.target_chunks import TargetChunks
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ class Crossing:
     sharded: bool = False
     chunks: TargetChunks = field(init=False, repr=False)
     halves: tuple[Tensor, Tensor] = field(init=False, repr=False)
-    _noise: dict[tuple[int, int, int], Tensor] = field(init=False, default_factory=dict)
+    _noise: dict[int, tuple[tuple[int, int, int], Tensor]] = field(init=False, default_factory=dict)
     _pool: ThreadPoolExecutor = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -131,29 +131,38 @@ class Crossing:
         stream : Stream
             Which stream.
         start, count : int
-            First row and how many, a multiple of `block`.
+            First row and how many, multiples of `block`.
         block : int
-            Rows of a block.
+            Rows of a block, a divisor of 1024.
 
         Returns
         -------
         Tensor of shape (count, d), float32
             Coordinates; a block is a function of (seed, stream, its rows).
+
+        Raises
+        ------
+        ValueError
+            If the first row is inside a block.
         """
+        if start % block:
+            raise ValueError(f"start must be a multiple of {block} rows, got {start}; round it up.")
+        first, last = start // BLOCK_ROWS, (start + count - 1) // BLOCK_ROWS
+        parts = [self._coordinates(seed, stream, i, block) for i in range(first, last + 1)]
+        whole = parts[0] if len(parts) == 1 else torch.cat(parts)
+        return whole[start - first * BLOCK_ROWS :][:count]
+
+    def _coordinates(self, seed: int, stream: Stream, number: int, block: int) -> Tensor:
+        """Return the coordinates of one block of randomness; the last one of a stream is kept."""
         from ot_latent.kernels.latin import latin_blocks
 
-        first, last = start // BLOCK_ROWS, (start + count - 1) // BLOCK_ROWS
-        keys = [(seed, int(stream), number) for number in range(first, last + 1)]
-        held = {key: self._noise[key] for key in keys if key in self._noise}
-        for key in keys:
-            if key not in held:
-                held[key] = self._uniform(*key)
-        self._noise.clear()
-        self._noise[keys[-1]] = held[keys[-1]]  # the next rows begin in it
-        whole = torch.cat([held[key] for key in keys], dim=1)
-        shuffle, jitter = whole[:, start - first * BLOCK_ROWS :][:, :count].numpy()
-        uniform = torch.from_numpy(latin_blocks(shuffle, jitter, block))
-        return self.form.coordinates(uniform).float()
+        key, held = (seed, number, block), self._noise.get(int(stream))
+        if held is None or held[0] != key:
+            shape = BLOCK_ROWS, self.source.dim
+            shuffle, jitter = (generator(seed, stream, number, k).random(shape) for k in range(2))
+            uniform = torch.from_numpy(latin_blocks(shuffle, jitter, block))
+            held = self._noise[int(stream)] = key, self.form.coordinates(uniform).float()
+        return held[1]
 
     def meet(self, z: Tensor, rows: int, heights: Tensor) -> Met:
         """Return the cells of all combinations of halves, block by block.
@@ -216,17 +225,6 @@ class Crossing:
         device = self.target.points.device
         arrays = (array.to(device) for array in (u, v, *self.halves, heights))
         return [tensor.cpu() for tensor in _road(device)(*arrays)]
-
-    def _uniform(self, seed: int, stream: int, number: int) -> Tensor:
-        """Return two independent sets of uniform numbers for one block of randomness."""
-        cube, start = UniformBox.unit(self.source.dim), number * BLOCK_ROWS
-
-        def drawn(attempt: int) -> Tensor:
-            return cube.sample(
-                BLOCK_ROWS, seed=seed, stream=Stream(stream), start=start, attempt=attempt
-            )
-
-        return torch.stack([drawn(0), drawn(1)])
 
 
 def _road(device: torch.device) -> Callable[..., tuple[Tensor, Tensor, Tensor]]:

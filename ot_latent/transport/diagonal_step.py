@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from torch import Tensor
 
-from ot_latent.transport.sampling import Tally
+from ot_latent.transport.sampling import Look, Tally
 from ot_latent.transport.stochastic_state import StochasticNewtonState
 
 STEP_EXPONENT = 0.4  # a_t = t^-0.4; with 0.6 slow modes of 60,000 real codes lag (efficiency 1.6)
@@ -18,6 +18,43 @@ FORGET = 0.02  # per step, of the close draws behind a cell's own scale
 LEAST_SCALE = 0.7  # of a cell, relative to the common one: an empty cell has no close draws
 PRIOR = 5.0  # close draws that the common scale counts for
 GAP_SHARE = 0.1  # share of draws whose gap to the second-best score reads off the Hessian
+MOST_AGE = 1000.0  # of a start
+
+
+def head_start(look: Look, targets: int, batch: int) -> tuple[float, float]:
+    r"""Return the age of starting heights and their weight in the average.
+
+    Heights of rms error r are worth the :math:`v (N-1)/r^2` draws that would bring heights there:
+    they are taken for the average of as many steps. To :math:`r^2` comes the deviation of its
+    estimate, :math:`v \sqrt{2 (N-1)}` over the number of draws: few do not tell small errors.
+
+    Parameters
+    ----------
+    look : Look
+        What the first draws say of the heights.
+    targets, batch : int
+        Number N of targets, and draws per step.
+
+    Returns
+    -------
+    age : float
+        Steps that the heights count for.
+    weight : float
+        Sum of the weights of those steps.
+
+    Examples
+    --------
+    >>> import torch
+    >>> age, weight = head_start(Look(0.0, torch.zeros(100_000), 1.0, 0.25), 1001, 1000)
+    >>> round(age, 1), round(weight)
+    (4.0, 5319)
+    """
+    deviation = look.inflation * math.sqrt(2 * (targets - 1)) / len(look.gaps)
+    square = max(look.square, 0.0) + deviation
+    worth = look.inflation * (targets - 1) / square if square else math.inf
+    age = min(worth / batch, MOST_AGE)
+    exponent = AVERAGE_EXPONENT + 1
+    return age, batch * age**exponent / exponent
 
 
 def newton_step(

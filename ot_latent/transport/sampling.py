@@ -45,6 +45,8 @@ class Look(NamedTuple):
     """Best minus second-best score of every draw, float64."""
     inflation: float
     """Factor v by which crossing inflates the variance of counts."""
+    square: float
+    """Unbiased estimate of the squared rms cell error."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -160,9 +162,10 @@ class IndependentSampler(Sampler):
 
     def look(self, heights: Tensor, draws: int) -> Look:
         """Look at independent draws."""
-        scores, _ = self._best_two(heights.to(self.target.points), 0, draws)
-        scores = scores.double()
-        return Look(float(scores[:, 0].mean()), scores[:, 0] - scores[:, -1], 1.0)
+        scores, cells = self._best_two(heights.to(self.target.points), 0, draws)
+        scores, counts = scores.double(), torch.bincount(cells[:, 0], minlength=len(self.target))
+        square, _ = chi_square(counts, self.target.weights)
+        return Look(float(scores[:, 0].mean()), scores[:, 0] - scores[:, -1], 1.0, square)
 
     def tally(self, heights: Tensor, row: int, draws: int, width: float) -> Tally:
         """Count draws; the processes take chunks in turn and add integers."""
@@ -231,8 +234,9 @@ class CrossedSampler(Sampler):
     def look(self, heights: Tensor, draws: int) -> Look:
         """Look at blocks of draws."""
         met = self._meet(heights, 0, draws)
-        v = met.counted(len(self.target)).inflation(self.target.weights.cpu())
-        return Look(float(met.scores.mean()), met.gaps.double().flatten(), v)
+        blocks, weights = met.counted(len(self.target)), self.target.weights.cpu()
+        v, square = blocks.inflation(weights), blocks.estimate(weights)
+        return Look(float(met.scores.mean()), met.gaps.double().flatten(), v, square)
 
     def tally(self, heights: Tensor, row: int, draws: int, width: float) -> Tally:
         """Count blocks of draws."""

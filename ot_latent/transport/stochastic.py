@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ot_latent._validation import as_float_tensor, check_positive
-from ot_latent.transport.diagonal_step import GAP_SHARE, newton_step
+from ot_latent.transport.diagonal_step import GAP_SHARE, head_start, newton_step
 from ot_latent.transport.measures import DiscreteMeasure
 from ot_latent.transport.refit import known_targets
 from ot_latent.transport.samplers import TRIAL_BLOCKS, Samplers, expected_inflation
@@ -24,7 +24,8 @@ from ot_latent.transport.warm_start import gaussian_heights, voronoi_heights
 
 SAMPLING = ("auto", "crossed", "independent")
 LEAST_BATCH, FEW_DRAWS = 256, 2048  # of a step; with few targets a step costs more than its draws
-PLANNED_EFFICIENCY = 1.2  # of the first verdict; a better solve converges at its first one
+TRIAL_DRAWS = 90  # times the root of N, at least: rms^2 is known to 1 / 64 then
+PLANNED_EFFICIENCY = 1.15  # of the first verdict; a better solve converges at its first one
 
 Callback = Callable[[StochasticNewtonState], bool | None]
 
@@ -44,9 +45,11 @@ class StochasticNewton:
     .. math:: h_j \leftarrow h_j - t^{-0.4}\,(\hat w_j - \nu_j) / (\nu_j \kappa r_j),
         \qquad \bar h = \text{average of } h_t \text{ with weights } (t+1)^{1/2} .
 
-    There is no learning rate to choose. With T independent draws no method can pass the limit
+    There is no learning rate to choose. The first heights are those of a Gaussian problem of the
+    same moments and entropy (`warm_start.gaussian_heights`); an rms error of :math:`r_0` counts for
+    the :math:`(N-1)/r_0^2` draws that it is worth, in the age t and in the average. With T independent draws no method can pass the limit
     :math:`\mathrm{rms} = \sqrt{(N-1)/T}`; the plan is to draw what reaches the tolerance at an
-    efficiency of 1.2, to judge the averaged heights on draws never used before, and to continue
+    efficiency of 1.15, to judge the averaged heights on draws never used before, and to continue
     where the verdict is not yet certain.
 
     Boxes and Gaussians are product measures: A rows of noise, cut in halves, give :math:`A^2` draws
@@ -55,8 +58,8 @@ class StochasticNewton:
     :math:`\sqrt{(N-1)\,v/T}`.
 
     Averaged stochastic gradients [1]_ and their Gauss-Newton form [2]_ are known; reading the
-    Hessian's scale off the score gaps (no matrix, no step size), crossing the halves of draws, and
-    stopping at the statistical limit with an unbiased error are what is added here. In two and
+    Hessian's scale off the score gaps (no matrix, no step size), crossing the halves of draws, the
+    start, and stopping at the statistical limit with an unbiased error are what is added here. In two and
     three dimensions the Hessian is far from diagonal and many more samples are needed.
 
     Parameters
@@ -157,10 +160,14 @@ class StochasticNewton:
     def _begin(self, samplers: Samplers, starts: list[Tensor]) -> StochasticNewtonState:
         """Choose the start of lower energy, the scale of gaps and the size of blocks."""
         sampler, target = samplers.trial(), samplers.target
-        wanted = max(self._batch(len(target), 0), TRIAL_BLOCKS * sampler.rows**2)
-        draws = sampler.whole(min(wanted, self._budget(len(target), 1.0) // 4))
-        looks = [(heights, sampler.look(heights, draws)) for heights in starts]
+        n, batch = len(target), self._batch(len(target), 0)
+        wanted = max(batch, TRIAL_BLOCKS * sampler.rows**2, TRIAL_DRAWS * math.isqrt(n))
+        draws = sampler.whole(min(wanted, self._budget(n, 1.0) // 4))
+        looks = [(starts[0], sampler.look(starts[0], draws))]
+        if looks[0][1].square > 1:  # hardly a start
+            looks += [(heights, sampler.look(heights, draws)) for heights in starts[1:]]
         heights, look = min(looks, key=lambda it: it[1].score - float(target.weights @ it[0]))
+        age, weight = head_start(look, n, batch)
         width = float(look.gaps[: 2**20].quantile(GAP_SHARE)) or float(look.gaps.mean()) or 1.0
         heights = heights - heights.mean()
         rows = samplers.chosen_rows(look.inflation)
@@ -168,11 +175,11 @@ class StochasticNewton:
             heights=heights,
             average=heights.clone(),
             close=torch.zeros_like(heights),
-            age=torch.zeros_like(heights),
-            average_weight=torch.zeros_like(heights),
+            age=torch.full_like(heights, age),
+            average_weight=torch.full_like(heights, weight),
             samples=draws,
             rows=rows,
-            row=draws // sampler.rows,
+            row=math.ceil(draws / (sampler.rows * rows)) * rows,  # whole blocks
             inflation=expected_inflation(look.inflation, sampler.rows, rows),
             gap_width=width,
             trace=GAP_SHARE / width,
@@ -285,7 +292,7 @@ class StochasticNewton:
         Returns
         -------
         int
-            v (n - 1) (1.2 / tolerance)^2, and at least 32 batches.
+            v (n - 1) (1.15 / tolerance)^2, and at least 32 batches.
         """
         statistical = inflation * (n - 1) * (PLANNED_EFFICIENCY / self.tolerance) ** 2
         return max(math.ceil(statistical), 32 * self._batch(n, 0))

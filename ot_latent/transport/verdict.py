@@ -1,7 +1,9 @@
 """Judge a sampled solve on draws it never used, and decide whether it has converged.
 
 A quick look costs about one draw per target; only where it does not exclude the tolerance are
-the draws doubled until the error is known to a quarter of the tolerance.
+the draws doubled until the error is known to a quarter of the tolerance. Before the plan is
+fulfilled a share of the fitted draws gives a point of the curve; where that is below the tolerance,
+other draws decide.
 """
 
 from __future__ import annotations
@@ -44,7 +46,7 @@ def judge(
     tolerance : float
         Wanted rms cell error.
     planned : int
-        Fitting draws of the first verdict that counts; goals double up to it, then grow
+        Fitting draws of the first verdict that counts; goals grow by factors up to it, then
         by what the error says is missing.
     exhausted : Status or None
         The budget that is spent; this verdict is then the last.
@@ -59,7 +61,11 @@ def judge(
     if early:  # a point of the curve, on too few draws to be the last
         draws = sampler.whole(max(state.samples // EARLY, FEW_BLOCKS * sampler.rows**2))
         survey = _survey(state, sampler, state.evaluated, draws)
-    else:
+        error, (_, high) = survey.mass_error(target.weights)
+        early = error > tolerance or high > 2 * tolerance
+        if not early:  # it may be there already: other draws decide
+            state = replace(state, evaluated=state.evaluated + draws)
+    if not early:
         survey = _certain_survey(state, sampler, tolerance, final=exhausted is not None)
     error, (low, high) = survey.mass_error(target.weights)
     if not early and error <= tolerance and high - low <= tolerance / 2:
@@ -71,7 +77,8 @@ def judge(
     if after.stalls >= STALL_VERDICTS:
         return replace(after, status=Status.STALLED)
     if state.goal < planned:
-        return replace(after, goal=min(2 * state.goal, planned))
+        farther = 2 if state.warm else EARLY  # given heights may be good soon
+        return replace(after, goal=min(farther * state.goal, planned))
     needed = 1.1 * (error / tolerance) ** 2  # the error falls like 1 / sqrt(draws)
     return replace(after, goal=math.ceil(state.goal * min(2.0, max(1.1, needed))))
 
@@ -187,7 +194,8 @@ def _recorded(
     planned: int,
 ) -> StochasticNewtonState:
     """Append a verdict to the curves; verdicts before the plan do not count as stalls."""
-    best = min(state.verdict_rms, default=math.inf)
+    counted = zip(state.verdict_samples, state.verdict_rms, strict=True)
+    best = min((rms for samples, rms in counted if samples >= planned), default=math.inf)
     stalled = state.goal >= planned and error > STALL_RATIO * best
     return replace(
         state,

@@ -103,7 +103,7 @@ def test_crossed_draws_fall_into_the_cells_of_the_potential(name):
     source, target = SOURCES[name], DiscreteMeasure.uniform(cloud(300, 3).double())
     heights = -0.5 * target.points.square().sum(dim=1)
     crossing = crossing_of(source, target)
-    z, rows, split = crossing.rows(3, Stream.FIT, 1000, 48, 16), 16, crossing.form.split
+    z, rows, split = crossing.rows(3, Stream.FIT, 1008, 48, 16), 16, crossing.form.split
     met = crossing.meet(z, rows, heights)
     for block in range(3):
         part = z[block * rows : (block + 1) * rows].double()
@@ -124,6 +124,8 @@ def test_rows_do_not_depend_on_the_request():
     for start, count in ((0, 8), (1016, 16), (504, 2000), (2040, 16)):
         part = crossing.rows(0, Stream.FIT, start, count, 8)
         assert torch.equal(part, whole[start : start + count])
+    with pytest.raises(ValueError, match="start must be a multiple of 8 rows, got 12; round it up"):
+        crossing.rows(0, Stream.FIT, 12, 8, 8)
 
 
 def test_masses_are_unbiased_and_intervals_cover():
