@@ -1,6 +1,7 @@
 """Exact linear pieces: how fast, beside plain routes; and manifolds that a network cannot encode.
 
-``--part`` names what to measure: slices, boxes, segments, unlearnable. CPU seconds, the least of several
+``--part`` names what to measure: slices, boxes, segments, unlearnable; on request ``trained``, the segment
+through a decoder trained on MNIST. CPU seconds, the least of several
 turns, compilation not counted (it is cached after the first use).
 """
 
@@ -19,8 +20,11 @@ from torch import nn
 
 from benchmarks import results
 from benchmarks.theory_oracles import lp_tree, python_slice, recipe
-from ot_latent.config import AutoencoderConfig
+from ot_latent import datasets
+from ot_latent.config import AutoencoderConfig, TrainingConfig
 from ot_latent.latent.autoencoder import build_autoencoder
+from ot_latent.latent.preprocessing import DataCodec
+from ot_latent.latent.training import train_autoencoder
 from ot_latent.plotting.regions import encoded_curve
 from ot_latent.plotting.style import close, style
 from ot_latent.theory.networks import read_network
@@ -31,17 +35,21 @@ from ot_latent.theory.rectified_linear import (
     line_regions,
     peano_curve,
     region_bounds,
+    segment_chords,
     slice_regions,
     spiral,
     straighten,
     stroke_limit,
 )
+from ot_latent.theory.running import float64_function
 
 KEY = ("part", "task")
 PARTS = ("slices", "boxes", "segments", "unlearnable")
+ON_REQUEST = ("trained",)  # needs MNIST
 SLICES = ((2, 16, 16, 1), (2, 32, 32, 1), (2, 64, 64, 64, 1))
 BOXES = ((2, 8, 8, 1), (2, 16, 16, 1), (2, 10, 10, 10, 1), (3, 6, 6, 1))
 SHAPES = ((1, 28, 28), (3, 32, 32))
+TRAINED, EPOCHS = ("mnist", 5000), 5  # name and rows
 HALF = 10.0
 HIDDEN = (6,)
 TURNS = (0.5, 1, 1.5, 2, 3, 5, 12)
@@ -99,21 +107,39 @@ def measure_segments(turns: int, width: int) -> list[dict[str, Any]]:
     for shape in SHAPES:
         config = AutoencoderConfig(width=width, activation="relu")
         decoder = build_autoencoder(config, shape, seed=0).decoder
-        network = read_network(decoder)
         ends = np.random.default_rng(0).standard_normal((2, config.latent_dim))
-        cpu, path = seconds(lambda n=network, e=ends: line_regions(n, *e), turns)
-        t = np.linspace(0, 1, 201)
-        part = np.clip(np.searchsorted(path.low, t, side="right") - 1, 0, None)
-        got = path.slopes[part] * t[:, None] + path.constants[part]
-        line = torch.from_numpy(ends[0] + t[:, None] * (ends[1] - ends[0]))
-        with torch.no_grad():
-            exact = decoder.double()(line).flatten(1).numpy()
-        rows.append(
-            {"part": "segments", "task": "x".join(map(str, shape)), "cpu_s": cpu}
-            | {"units": path.units, "breakpoints": len(path.breakpoints)}
-            | {"pieces": path.n_pieces, "error": float(np.abs(got - exact).max())}
-        )
+        rows.append(segment_row("x".join(map(str, shape)), decoder, ends, turns))
     return rows
+
+
+def measure_trained(turns: int, width: int) -> list[dict[str, Any]]:
+    """Cut the segment between the codes of two held-out images by a decoder that was trained."""
+    train, test = (datasets.load(TRAINED[0], split=part).x for part in ("train", "test"))
+    codec = DataCodec.fit(train[: TRAINED[1]])
+    config = AutoencoderConfig(width=width, activation="relu")
+    model = build_autoencoder(config, codec.shape, seed=0)
+    rows, training = codec.encode(train[: TRAINED[1]]), TrainingConfig(epochs=EPOCHS)
+    model = train_autoencoder(model, rows, training, seed=0).model.eval()
+    with torch.no_grad():
+        ends = model.encode(codec.encode(test[:2])).double().numpy()
+    shape = "x".join(map(str, codec.shape))
+    return [segment_row(f"{shape}, trained on {TRAINED[0]}", model.decoder, ends, turns)]
+
+
+def segment_row(task: str, decoder: nn.Module, ends: np.ndarray, turns: int) -> dict[str, Any]:
+    """Cut one segment, compare with the decoder on a grid, and follow the image by chords."""
+    network = read_network(decoder)
+    cpu, path = seconds(lambda: line_regions(network, *ends), turns)
+    t = np.linspace(0, 1, 201)
+    part = np.clip(np.searchsorted(path.low, t, side="right") - 1, 0, None)
+    got = path.slopes[part] * t[:, None] + path.constants[part]
+    run = float64_function(decoder)
+    error = np.abs(got - run(ends[0] + t[:, None] * (ends[1] - ends[0]))).max()
+    return (
+        {"part": "segments", "task": task, "cpu_s": cpu, "units": path.units}
+        | {"breakpoints": len(path.breakpoints), "pieces": path.n_pieces, "error": float(error)}
+        | {"chords": segment_chords(run, *ends).n_chords}
+    )
 
 
 def curves() -> list[tuple[str, np.ndarray]]:
@@ -165,9 +191,9 @@ def markdown(record: dict[str, Any]) -> str:
         ]
         text += [results.table(head, lines)] if lines else []
     head = ["segment through the decoder", "units", "breakpoints", "CPU s", "largest error"]
-    lines = [
-        [r["task"], r["units"], r["breakpoints"], r["cpu_s"], r["error"]] for r in rows["segments"]
-    ]
+    head += ["chords, to 1 %"]
+    keys = ("task", "units", "breakpoints", "cpu_s", "error", "chords")
+    lines = [[r.get(k) for k in keys] for r in rows["segments"]]
     text += [results.table(head, lines)] if lines else []
     head = ["curve", "pieces demanded", "bound of the architecture", "strokes", "limit"]
     head += ["must fail", "pieces met", "folds", "injective"]
@@ -225,7 +251,7 @@ def draw(path: Path, seeds: int, steps: int) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, merge, print the tables."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--part", choices=PARTS, nargs="*", default=list(PARTS))
+    parser.add_argument("--part", choices=PARTS + ON_REQUEST, nargs="*", default=list(PARTS))
     parser.add_argument("--turns", type=int, default=5, help="repetitions of what is fast")
     parser.add_argument("--largest", type=int, default=1000, help="most units of slices and boxes")
     parser.add_argument("--width", type=int, default=32, help="width of the image model")
@@ -239,6 +265,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "slices": lambda: measure_slices(options.turns, options.largest),
         "boxes": lambda: measure_boxes(options.turns, options.largest),
         "segments": lambda: measure_segments(options.turns, options.width),
+        "trained": lambda: measure_trained(options.turns, options.width),
         "unlearnable": lambda: measure_unlearnable(options.seeds, options.steps),
     }
     for part in [] if options.table or options.figure else options.part:

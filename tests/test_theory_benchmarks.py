@@ -43,6 +43,17 @@ def test_rows_are_measured_and_printed(tmp_path, capsys, monkeypatch):
     assert "| C_2 | 82 | 22 | 16 | 14 | strokes |" in printed
 
 
+def test_a_trained_decoder_is_cut_and_followed(tmp_path, monkeypatch):
+    monkeypatch.setattr(theory, "TRAINED", ("digits", 60))
+    monkeypatch.setattr(theory, "EPOCHS", 1)
+    out = tmp_path / "theory.json"
+    assert theory.main([*QUICK, "--part", "trained", "--out", str(out)]) == 0
+    (row,) = json.loads(out.read_text())["rows"]
+    assert row["task"] == "1x8x8, trained on digits"
+    assert row["error"] < 1e-12
+    assert 1 <= row["chords"] <= row["pieces"]
+
+
 def test_the_curves_are_drawn(tmp_path, monkeypatch):
     picture = tmp_path / "unlearnable.png"
     arguments = ["--seeds", "1", "--steps", "1", "--out", str(tmp_path / "none.json")]
