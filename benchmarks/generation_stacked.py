@@ -199,6 +199,8 @@ def markdown(record: dict[str, Any]) -> str:
         mid = {k: float(np.median([row[k] for row in own])) for k in SHOWN}
         modes = f"{mid['modes']:.0f}/{mid['mode_count']:.0f}"
         lines.append([variant, method, rows, len(own), modes, mid["kl"], mid["kl_floor"]])
+        known = [training_divergence(variant, row["seed"], rows) for row in own]
+        lines[-1].append(float(np.median(known)))
         lines[-1] += [mid["novelty_ratio"], 100 * mid["copy_rate"], 100 * mid["absent_rate"]]
         lines[-1] += [mid["rare_within"]]
     told = sorted({_settings(row) for row in record["rows"]})

@@ -117,6 +117,15 @@ def test_training_rows_diverge_as_theory_says():
     assert found == pytest.approx(899 / 60_000, rel=0.15)
 
 
+def test_every_column_of_stacked_digits_has_a_figure():
+    keys = ("kl", "kl_floor", "novelty_ratio", "copy_rate", "absent_rate", "rare_within")
+    row = dict.fromkeys(keys, 0.5) | {"modes": 9, "mode_count": 10, "variant": "all", "rows": 50}
+    row |= {"method": "ours", "seed": 0, "failure": None, "latent_dim": 6, "coder_rows": 40}
+    row |= {"epochs": 2, "mass_error": 0.1}
+    head, _, line, *_ = generation_stacked.markdown({"rows": [row]}).splitlines()
+    assert head.count("|") == line.count("|")
+
+
 def test_a_perfect_sampler_shows_the_floor():
     p = generation_stacked.shares("absent", 0)
     draws = np.random.default_rng(0).choice(1000, size=26_000, p=p)
