@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self
@@ -13,22 +14,25 @@ from sklearn.utils.validation import check_is_fitted
 from ot_latent._codes import carriers, check_masses
 from ot_latent._conditional import Callback, Conditional
 from ot_latent._random import Stream, generator
-from ot_latent._solvers import chosen
+from ot_latent._solvers import chosen, planned_tolerance
 from ot_latent._validation import DataError
-from ot_latent.transport.group_shift import DRAWS, group_shift
+from ot_latent.transport.mass_change import Moved, heights_for_masses
 from ot_latent.transport.measures import DiscreteMeasure
-from ot_latent.transport.potential import BrenierPotential
+from ot_latent.transport.stochastic import StochasticNewton
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 BALANCED = "balanced"
+SHARE = 1 / 16  # of the draws that a fresh solve plans, for what moves as a whole
+FEWEST, MOST = 12, 18  # binary logarithm of these draws
 
 
 class Controlled(Conditional):
     """The half of `estimators.OTSampler` that gives its targets other masses."""
 
     tolerance: float | None
+    max_samples: int | None
     fit_weights_: Tensor
     check_parameters: Callable[[int], Any]
     _solve: Callable[..., None]
@@ -92,11 +96,10 @@ class Controlled(Conditional):
         # the old heights know the draws that they come from
         block = self.transport_.samples
         seed = int(generator(self.seed_, Stream.REWEIGHTING, block).integers(2**31))
-        start = self._start(target.weights, seed)
-        self._solve(target, seed=seed, callback=callback, state=state, **start)
-        if self.labels_ is not None and self.transport_.error_norm == "rms":
-            total = self.transport_.samples + DRAWS  # those that moved the classes
-            self.transport_ = replace(self.transport_, samples=total)
+        moved = self._moved(target.weights, seed)
+        self._solve(target, seed=seed, heights=moved.heights, callback=callback, state=state)
+        total = self.transport_.samples + moved.draws
+        self.transport_ = replace(self.transport_, samples=total)
         self.weights_, self.class_solutions_ = target.weights, known
         self.map_ = self._extended(self.transport_, self._groups())  # by the rule of the fit
         self._ready()
@@ -104,32 +107,27 @@ class Controlled(Conditional):
             callback({"stage": "extension", "progress": 1.0, "state": None})
         return self
 
-    def _start(self, masses: Tensor, seed: int) -> dict[str, Any]:
-        """Return what the old solution gives to a solve with other masses.
+    def _moved(self, masses: Tensor, seed: int) -> Moved:
+        """Return what the old solution says of heights for other masses.
 
-        Classes are moved as one first. Heights keep their weight in the running average where the
-        masses change by less than the old error; else the average would have to forget them.
+        A sampled solver is given a share of the draws that it would plan, moved as a whole. The
+        others begin at the old heights, or anew.
         """
-        earlier, exact = self.transport_, chosen(self.solver, self.source_) == "exact"
-        heights = earlier.potential.heights
-        if self.labels_ is not None and not exact:
-            heights = heights + self._class_shift(masses, seed)
-        change = float(((masses - self.weights_).square() / masses).sum()) ** 0.5
-        if exact or change > earlier.mass_error:
-            return {"heights": heights}
-        moved = BrenierPotential(earlier.potential.points, heights)
-        return {"earlier": replace(earlier, potential=moved)}
-
-    def _class_shift(self, masses: Tensor, seed: int) -> Tensor:
-        """Return what to add to the heights so that classes have their masses."""
-        groups = self._class_numbers()
-        wanted = masses.new_zeros(int(groups.max()) + 1).index_add_(0, groups, masses)
-        return group_shift(
-            self.transport_.potential,
+        potential = self.transport_.potential
+        if chosen(self.solver, self.source_) != "sampled":
+            return Moved(potential.heights, 0)
+        tolerance = planned_tolerance(self.solver, self.source_, self.tolerance)
+        planned = StochasticNewton(tolerance=tolerance).planned_samples(len(masses))
+        wanted = SHARE * min(planned, self.max_samples or planned)
+        draws = 2 ** min(max(round(math.log2(wanted)), FEWEST), MOST)
+        return heights_for_masses(
+            potential,
             self.source_,
-            groups,
-            wanted,
+            self.weights_,
+            masses,
+            None if self.labels_ is None else self._class_numbers(),
             seed=seed,
+            draws=draws,
             memory_budget=self.memory_budget,
         )
 

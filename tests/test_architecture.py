@@ -29,7 +29,7 @@ FLOORS = [
     {"kernels.cells2d", "kernels.cells3d"}
     | {"latent.autoencoder", "latent.batches", "latent.classifier", "latent.neighbours", "latent.preprocessing"}
     | {"latent.training_state", "transport.cells", "transport.potential", "transport.source_kinds"}
-    | {"transport.intervals", "transport.neighbours", "transport.target_chunks", "transport.unique_rows"},
+    | {"transport.intervals", "transport.neighbours", "transport.smooth_functions", "transport.target_chunks", "transport.unique_rows"},
     {"transport.corner_lists", "transport.crossing", "transport.local_fit", "transport.local_law"},
     {"metrics", "raster", "theory", "run_folder", "transport.solution", "transport.triangulation"}
     | {"transport.plane", "transport.space"},
@@ -38,9 +38,10 @@ FLOORS = [
     {"transport.block_survey", "transport.refit"},
     {"transport.sampling"},
     {"transport.diagonal_step", "transport.samplers"},
+    {"transport.given_heights"},
     {"transport.extension", "transport.parts", "transport.group_shift", "transport.pot", "transport.verdict"}
     | {"transport.newton_start", "transport.power_diagram"},
-    {"transport.newton", "transport.singular", "transport.stochastic"},
+    {"transport.mass_change", "transport.newton", "transport.singular", "transport.stochastic"},
     {"tears"},
     {"architectures", "transport.coupling"},
     {"_codes", "_solvers", "atlas", "coders", "features", "transport.draws"},

@@ -10,8 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ot_latent._validation import as_float_tensor, check_positive
+from ot_latent._validation import check_positive
 from ot_latent.transport.diagonal_step import GAP_SHARE, head_start, newton_step
+from ot_latent.transport.given_heights import given_heights, worth_of_start
 from ot_latent.transport.measures import DiscreteMeasure
 from ot_latent.transport.refit import known_targets
 from ot_latent.transport.samplers import TRIAL_BLOCKS, Samplers, expected_inflation
@@ -143,7 +144,7 @@ class StochasticNewton:
         target : DiscreteMeasure
             Points and masses.
         initial_heights : array-like of shape (N,), optional
-            Heights to start from, for example of an earlier solve.
+            Heights to start from, see `solve`.
 
         Returns
         -------
@@ -153,9 +154,17 @@ class StochasticNewton:
         return self._opened(self._samplers(source, target), initial_heights)
 
     def _opened(self, samplers: Samplers, given: Any) -> StochasticNewtonState:
-        """Begin with given heights, or with the better of two guesses."""
-        starts = self._starts(samplers.source, samplers.target, given)
-        return replace(self._begin(samplers, starts), warm=given is not None)
+        """Begin with given heights, or with the better of two guesses where these are better."""
+        guesses = self._starts(samplers.source, samplers.target)
+        if given is None:
+            return self._begin(samplers, guesses)
+        heights, dtype = given_heights(given, samplers.target), samplers.target.points.dtype
+        others = [guess for guess in guesses if bool(guess.to(dtype).isfinite().all())]
+        state = self._begin(samplers, [heights, *others])
+        if not torch.equal(state.heights, heights - heights.mean()):
+            return state
+        none = torch.zeros_like(heights)  # until the first verdict tells what they are worth
+        return replace(state, warm=True, age=none, average_weight=none)
 
     def _begin(self, samplers: Samplers, starts: list[Tensor]) -> StochasticNewtonState:
         """Choose the start of lower energy, the scale of gaps and the size of blocks."""
@@ -215,7 +224,10 @@ class StochasticNewton:
         if state.samples < state.goal and exhausted is None:
             return self._fit(state, sampler)
         planned = self.planned_samples(n, state.inflation)
-        return judge(state, sampler, self.tolerance, planned=planned, exhausted=exhausted)
+        judged = judge(state, sampler, self.tolerance, planned=planned, exhausted=exhausted)
+        if state.warm and not bool(state.average_weight.any()):
+            judged = worth_of_start(judged, n, self.tolerance, lambda drawn: self._batch(n, drawn))
+        return judged
 
     def solve(
         self,
@@ -236,7 +248,10 @@ class StochasticNewton:
         target : DiscreteMeasure
             Points and masses.
         initial_heights : array-like of shape (N,), optional
-            Heights to start from.
+            Heights to start from: of an earlier solve, of other masses, of another library. Their
+            error is measured before the first step, on draws that nothing else uses; steps and
+            averages go on as after the draws that this error stands for, (N - 1) v / error^2. Where
+            their energy is above that of the usual starts, these are taken instead.
         earlier : SemiDiscreteSolution, optional
             Solution of the same source for other targets, most of which are among these. What it
             knows of them is kept: their steps go on where they were, those of new targets begin.
@@ -327,16 +342,8 @@ class StochasticNewton:
             self.centroids,
         )
 
-    def _starts(self, source: Source, target: DiscreteMeasure, given: Any) -> list[Tensor]:
+    def _starts(self, source: Source, target: DiscreteMeasure) -> list[Tensor]:
         """Return candidate starting heights."""
-        if given is not None:
-            heights = as_float_tensor(given, "initial_heights", ndim=1)
-            if len(heights) != len(target):
-                raise ValueError(
-                    f"initial_heights must have {len(target)} entries, one per distinct target, "
-                    f"got {len(heights)}; drop them or match the targets."
-                )
-            return [heights.to(target.points.device, torch.float64)]
         if len(target) <= target.dim:  # no covariance to speak of
             return [voronoi_heights(target)]
         return [gaussian_heights(source, target), voronoi_heights(target)]

@@ -5,10 +5,15 @@ from __future__ import annotations
 import pytest
 import torch
 
+from ot_latent._random import Stream
+from ot_latent.transport.given_heights import worth_of_start
 from ot_latent.transport.measures import DiscreteMeasure
 from ot_latent.transport.refit import known_targets
+from ot_latent.transport.solution import ConvergenceWarning
 from ot_latent.transport.sources import UniformBox
 from ot_latent.transport.stochastic import StochasticNewton
+from ot_latent.transport.stochastic_state import StochasticNewtonState
+from ot_latent.transport.survey import survey_cells
 
 
 @pytest.fixture(scope="module")
@@ -59,3 +64,83 @@ def test_what_is_not_known_is_refused(solved):
         known_targets(earlier, DiscreteMeasure.uniform(torch.rand(5, 3)))
     with pytest.raises(ValueError, match="earlier must share targets with the new problem"):
         known_targets(earlier, DiscreteMeasure.uniform(torch.rand(5, 8) + 9))
+
+
+# -- heights of any origin -------------------------------------------------------------------------
+
+BOX = UniformBox.unit(8)
+
+
+def test_heights_count_for_the_draws_that_they_are_worth(solved):
+    """An error e stands for T = (N - 1) v / e^2 draws; each step weighs n (t + 1)^(1/2)."""
+    y, _ = solved
+    state = StochasticNewton().init(BOX, DiscreteMeasure.uniform(y))
+    state = StochasticNewtonState.from_parts(
+        state.to_tensors(), state.to_metadata() | {"inflation": 1.5, "verdict_rms": (0.3,)}
+    )
+    aged = worth_of_start(state, 1000, 0.1, lambda drawn: 500)
+    steps = int(1.5 * 999 / 0.3**2 / 500)
+    assert (aged.age == steps).all()
+    weight = sum(500 * (t + 1) ** 0.5 for t in range(1, steps + 1))
+    torch.testing.assert_close(aged.average_weight, torch.full_like(aged.age, weight))
+    # no verdict tells errors far below the tolerance
+    perfect = StochasticNewtonState.from_parts(
+        state.to_tensors(), state.to_metadata() | {"verdict_rms": (0.0,)}
+    )
+    assert worth_of_start(perfect, 1000, 0.1, lambda drawn: 500).age[0] < 1.5 * 999 / 0.025**2 / 500
+
+
+def test_what_is_known_already_is_not_drawn_again(solved):
+    """From error e the tolerance r asks for (1 - r^2/e^2) of the draws of a fresh solve."""
+    y, earlier = solved
+    target, solver = DiscreteMeasure.uniform(y), StochasticNewton(tolerance=0.08, seed=5)
+    found = solver.solve(BOX, target, initial_heights=earlier.potential.heights)
+    assert found.converged
+    assert found.samples < 0.65 * solver.solve(BOX, target).samples
+    judged = survey_cells(found.potential, BOX, 2**17, seed=77).mean_square_error(target.weights)
+    assert abs(judged[0] - found.mass_error**2) < 4 * judged[1] + 0.002
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e6])
+def test_random_heights_are_answered_like_none(solved, scale):
+    y, _ = solved
+    target, solver = DiscreteMeasure.uniform(y), StochasticNewton(tolerance=0.3)
+    random = scale * torch.randn(1000, generator=torch.Generator().manual_seed(3))
+    found, fresh = (solver.solve(BOX, target, initial_heights=h) for h in (random, None))
+    assert torch.equal(found.potential.heights, fresh.potential.heights)
+    assert found.samples == fresh.samples
+
+
+def test_a_warm_solve_is_resumed_bit_for_bit(solved):
+    y, earlier = solved
+    noise = 0.003 * torch.randn(1000, generator=torch.Generator().manual_seed(3))
+    target, solver = DiscreteMeasure.uniform(y), StochasticNewton(tolerance=0.1, seed=2)
+    start = earlier.potential.heights + noise
+    whole = solver.solve(BOX, target, initial_heights=start)
+    assert whole.steps > 5
+    assert whole.state.warm
+    for stop in (0, 1, 4):
+        with pytest.warns(ConvergenceWarning, match="INTERRUPTED"):
+            part = solver.solve(
+                BOX, target, initial_heights=start, callback=lambda s, stop=stop: s.step >= stop
+            )
+        state = StochasticNewtonState.from_parts(part.state.to_tensors(), part.state.to_metadata())
+        again = solver.solve(BOX, target, state=state)
+        assert torch.equal(again.potential.heights, whole.potential.heights)
+        assert (again.samples, again.history) == (whole.samples, whole.history)
+
+
+def test_the_start_is_judged_on_draws_of_its_own(solved):
+    """No draw of the evaluation stream moves a height: the heights are those of the fitting rows."""
+    y, earlier = solved
+    target, solver = DiscreteMeasure.uniform(y), StochasticNewton(tolerance=0.3, seed=9)
+    found = solver.solve(BOX, target, initial_heights=earlier.potential.heights)
+    assert (found.steps, found.converged) == (0, True)
+    torch.testing.assert_close(
+        found.potential.heights, earlier.potential.heights, atol=1e-6, rtol=1e-6
+    )
+    again = survey_cells(
+        found.potential, BOX, 2**16, seed=9, start=2**20, stream=Stream.EVALUATION
+    ).mass_error(target.weights)[0]
+    low, high = found.mass_error_interval
+    assert low - 0.02 < again < high + 0.02
