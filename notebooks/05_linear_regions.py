@@ -70,12 +70,15 @@ for inputs, outputs in ((2, 8), (8, 8), (8, 1)):
 small = nn.Sequential(*layers[:-1])
 window = 2.5 * np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]])
 cells = slice_regions(small, polygon=window)
-fig, axes = plt.subplots(1, 2, figsize=(10.5, 5), layout="constrained")
+with plotting.style():
+    fig, axes = plt.subplots(1, 2, figsize=(10.5, 5), layout="constrained")
 pieces = len(cells.linear_pieces())
 plotting.linear_regions(cells, axes[0], title=f"{len(cells)} activation cells")
 plotting.linear_regions(
     cells, axes[1], color="pieces", borders=True, title=f"{pieces} linear pieces"
 )
+for ax in axes:
+    ax.set(xlabel="first input", ylabel="second input")
 # %% [markdown]
 # The polygons tile the square: their areas add up, and Euler's formula $F = E - V + 1$ holds.
 
@@ -168,9 +171,12 @@ print(f"mean squared error of the reconstruction {error:.5f}")
 # %%
 decoded = slice_regions(decoder)
 both = slice_regions(nn.Sequential(*decoder, *encoder))
-fig, axes = plt.subplots(1, 2, figsize=(10.5, 5), layout="constrained")
+with plotting.style():
+    fig, axes = plt.subplots(1, 2, figsize=(10.5, 5), layout="constrained")
 plotting.linear_regions(decoded, axes[0], title=f"decoder: {len(decoded):,} cells")
 plotting.linear_regions(both, axes[1], title=f"encoder after decoder: {len(both):,} cells")
+for ax in axes:
+    ax.set(xlabel="first code", ylabel="second code")
 
 # %% [markdown]
 # What the decoder makes of the square is a surface of flat pieces, in the same colours.
@@ -236,7 +242,9 @@ for order in (1, 2, 3, 4):
 # curve meets fewer pieces than the curve demands.
 
 # %%
-manifolds = {f"spiral, {turns:g} turns": spiral(turns, 600) for turns in (0.5, 1, 2, 5)}
+manifolds = {
+    f"spiral, {turns:g} turn{'s' * (turns != 1)}": spiral(turns, 600) for turns in (0.5, 1, 2, 5)
+}
 manifolds |= {f"$C_{order}$": peano_curve(order) for order in ((1, 2) if quick else (1, 2, 3, 4))}
 fig, axes = plt.subplots(2, 4, figsize=(11.5, 6.2), layout="constrained")
 for ax in axes.flat:
