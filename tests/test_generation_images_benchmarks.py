@@ -129,6 +129,9 @@ def test_the_table_says_where_a_rival_wins():
     won = table.markdown({"rows": [_row(images.CEILING, 0, 1.0), _row("ours", 0, 1.0, 0.8)]})
     assert "1.00 and 1.00, ours is not above." in won
     assert "(classifier): none." in won
+    blend = _row("ours", 0, 1.0) | {"mixture_rate": [0.05, 0.04, 0.06]}
+    said = table.markdown({"rows": [_row(images.CEILING, 0, 1.0), blend]})
+    assert "More mixtures than the ceiling's interval: 5.0 %." in said
     near = table.markdown({"rows": [_row(images.CEILING, 0, 1.0), _row("ours", 0, 1.1)]})
     assert "1.10 and 1.00, intervals overlap." in near
     assert "novelty ratio of ours, 0.80, is below 0.9" in won
