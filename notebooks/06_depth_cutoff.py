@@ -101,6 +101,8 @@ with plotting.style():
 plotting.survival_curves(curves, predictions, ax=axes[0], title="Different lives ...")
 axes[0].set_xscale("log")
 axes[0].set_xlim(50, 700)
+axes[0].set_xticks([50, 100, 200, 400], ["50", "100", "200", "400"])
+axes[0].minorticks_off()
 axes[0].get_legend().remove()
 plotting.survival_collapse(curves, predictions, ax=axes[1], title="... one death")
 axes[1].legend(fontsize=7, loc="upper right")
