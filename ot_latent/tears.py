@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from ot_latent.transport.singular import detect_singular_set
+
 if TYPE_CHECKING:
     from ot_latent.transport.power_diagram import PowerDiagram
 
-LEAST, FULL = 3.0, 10.0  # times the local spacing: from where on, and to where, tears get stronger
-WINDOWS, FEW = 24, 7  # windows along a side of the domain; facets that each should hold at least
+LEAST, FULL = 3.0, 10.0  # times the usual jump: from where on, and to where, tears get stronger
 Array = np.ndarray
 
 
@@ -26,7 +27,7 @@ class Tears(NamedTuple):
     jumps : ndarray of shape (F,)
         Distance of their codes.
     ratios : ndarray of shape (F,)
-        Jump over the local spacing, at least three.
+        Jump over the usual one around it, at least three.
     """
 
     segments: Array
@@ -36,7 +37,7 @@ class Tears(NamedTuple):
 
     @property
     def strengths(self) -> Array:
-        """Logarithm of the ratio: 0 at three times the spacing, 1 at ten times and more."""
+        """Logarithm of the ratio: 0 at three times the usual jump, 1 at ten times and more."""
         return np.minimum(np.log(self.ratios / LEAST) / np.log(FULL / LEAST), 1.0)
 
 
@@ -45,11 +46,8 @@ def find_tears(diagram: PowerDiagram) -> Tears:
 
     The gradient of a convex potential jumps at every facet, from one code to another. Where codes
     lie densely these jumps only sample a continuous map; where there is a gap between codes, they
-    are what stays of a discontinuity. The local spacing is the median jump over the facets of a
-    window of an eighth of the domain's width around (more where there are few cells). A heuristic,
-    meant for the eye: it measures a jump against the jumps nearby in the noise, so stray codes
-    between two modes do not hide the tear, as they may from `transport.detect_singular_set`,
-    which measures against the spacing of the two codes themselves.
+    are what stays of a discontinuity. A heuristic, meant for the eye: the facets that
+    `transport.detect_singular_set` finds by the criterion "surroundings", with their places.
 
     Parameters
     ----------
@@ -59,7 +57,7 @@ def find_tears(diagram: PowerDiagram) -> Tears:
     Returns
     -------
     Tears
-        Facets whose jump exceeds three times the local spacing.
+        Facets whose jump exceeds three times the usual one around them.
 
     Examples
     --------
@@ -70,15 +68,16 @@ def find_tears(diagram: PowerDiagram) -> Tears:
     >>> torn.pairs.tolist(), torn.segments[0, :, 0].round(6).tolist()
     ([[5, 6]], [0.5, 0.5])
     """
-    segments, pairs = facet_segments(diagram)
-    codes = diagram.potential.points.detach().cpu().double().numpy()
-    jumps = np.linalg.norm(codes[pairs[:, 0]] - codes[pairs[:, 1]], axis=1)
-    if len(jumps) == 0:
-        return Tears(segments, pairs, jumps, jumps)
-    ratio = jumps / _spacing(segments.mean(axis=1), jumps)
-    torn = np.flatnonzero(ratio > LEAST)
-    torn = torn[np.argsort(ratio[torn], kind="stable")]
-    return Tears(segments[torn], pairs[torn], jumps[torn], ratio[torn])
+    found = detect_singular_set(diagram, tear=LEAST, criterion="surroundings", samples=0)
+    held = [found.pairs, found.jumps, found.relative_jumps]
+    pairs, jumps, ratios = (values[found.torn].cpu().numpy() for values in held)
+    segments, edges = facet_segments(diagram)
+    count = len(diagram.potential.points)
+    keys, wanted = edges @ [count, 1], pairs @ [count, 1]
+    order = np.argsort(keys, kind="stable")
+    place = order[np.searchsorted(keys[order], wanted)]
+    weakest = np.argsort(ratios, kind="stable")
+    return Tears(segments[place][weakest], pairs[weakest], jumps[weakest], ratios[weakest])
 
 
 def facet_segments(diagram: PowerDiagram) -> tuple[Array, Array]:
@@ -104,21 +103,3 @@ def facet_segments(diagram: PowerDiagram) -> tuple[Array, Array]:
     once = owner < across
     segments = np.stack([vertices[once], vertices[following[once]]], axis=1)
     return segments, np.stack([owner[once], across[once]], axis=1)
-
-
-def _spacing(places: Array, jumps: Array) -> Array:
-    """Return for each facet the median jump in its window and the eight around it."""
-    side = int(np.clip(np.sqrt(len(jumps) / FEW), 1, WINDOWS))
-    low, high = places.min(axis=0), places.max(axis=0)
-    window = (side * (places - low) / np.maximum(high - low, 1e-300)).astype(int)
-    window = np.minimum(window, side - 1)
-    turn = np.argsort(window[:, 0] * side + window[:, 1], kind="stable")
-    ends = np.searchsorted((window[:, 0] * side + window[:, 1])[turn], np.arange(side**2 + 1))
-    found = np.empty((side, side))
-    for i, j in np.ndindex(side, side):
-        first, last = max(j - 1, 0), min(j + 1, side - 1)
-        rows = range(max(i - 1, 0), min(i + 1, side - 1) + 1)
-        parts = [turn[ends[k * side + first] : ends[k * side + last + 1]] for k in rows]
-        around = jumps[np.concatenate(parts)]
-        found[i, j] = np.median(around) if len(around) else np.nan
-    return found[window[:, 0], window[:, 1]]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ot_latent.tears import find_tears
+from ot_latent.tears import facet_segments, find_tears
 from ot_latent.transport import (
     BrenierPotential,
     DampedNewton,
@@ -42,6 +42,17 @@ def test_a_gap_between_codes_tears_the_map_across_the_square():
         torn.jumps, np.linalg.norm(codes[torn.pairs[:, 0]] - codes[torn.pairs[:, 1]], axis=1)
     )
     assert (np.diff(torn.strengths) >= 0).all()
+
+
+def test_facets_with_places_are_the_facets_of_the_diagram():
+    diagram = solved(np.random.default_rng(1).normal(size=(300, 2)) ** 3)
+    segments, edges = facet_segments(diagram)
+    assert sorted(edges.tolist()) == diagram.facets.pairs.tolist()
+    torn = find_tears(diagram)
+    place = {tuple(pair): segment for pair, segment in zip(edges.tolist(), segments, strict=True)}
+    assert len(torn.pairs) > 10
+    for pair, segment in zip(torn.pairs.tolist(), torn.segments, strict=True):
+        np.testing.assert_array_equal(segment, place[tuple(pair)])
 
 
 def test_sparse_codes_at_the_rim_are_no_tear():

@@ -19,16 +19,18 @@ from ot_latent._validation import check_positive
 from ot_latent.kernels.dispatch import best_scores
 from ot_latent.transport.domains import GridDensity, UniformPolytope
 from ot_latent.transport.intervals import wilson
-from ot_latent.transport.neighbours import TearRule, dihedral_angle
+from ot_latent.transport.neighbours import TearRule, dihedral_angle, relative_jump
 from ot_latent.transport.potential import BrenierPotential
 from ot_latent.transport.power_diagram import PowerDiagram
 from ot_latent.transport.sources import Source, UniformBox
+from ot_latent.transport.surroundings import surrounding_jumps
 from ot_latent.transport.unique_rows import unique_rows
 
 if TYPE_CHECKING:
     from ot_latent.transport.neighbours import Budget
 
 TEAR = 3.0  # relative jump above which a facet is torn
+CRITERIA = ("spacing", "surroundings")
 CHUNK = 2**15  # draws scored at a time
 
 
@@ -107,6 +109,7 @@ def detect_singular_set(
     source: Source | None = None,
     *,
     tear: float = TEAR,
+    criterion: str = "spacing",
     angle: float | None = None,
     labels: Tensor | None = None,
     cells: int = 2,
@@ -116,9 +119,13 @@ def detect_singular_set(
 ) -> SingularSet:
     r"""Find the facets of a transport map, and which of them are tears.
 
-    A facet between the cells i and j is torn when :math:`|y_i - y_j| > t \max(s_i, s_j)`, with
-    :math:`s_j` the distance of code j to its fifth nearest other code. This ratio is the same
-    in all units, unlike the angle of the paper [1]_,
+    A facet between the cells i and j is torn when :math:`|y_i - y_j| > t \max(s_i, s_j)`. For the
+    criterion "spacing", by which the extended map is cut, :math:`s_j` is the distance of code j to
+    its fifth nearest other code. Stray codes in a gap hide the tear from it: they are far from
+    everything themselves. For "surroundings" :math:`s_j` is the usual jump of the map around cell
+    j (`surroundings.surrounding_jumps`), which single strays do not change; it sees the facets that
+    there are and nothing of codes whose cells do not meet. Both ratios are the same in all units,
+    unlike the angle of the paper [1]_,
 
     .. math:: \theta_{ij} = \arccos \frac{\langle y_i, y_j\rangle + 1}
         {\sqrt{(|y_i|^2 + 1)(|y_j|^2 + 1)}},
@@ -137,6 +144,8 @@ def detect_singular_set(
         The noise; a diagram brings its own.
     tear : float, default=3.0
         Relative jump t above which a facet is torn.
+    criterion : {"spacing", "surroundings"}, default="spacing"
+        What a jump is measured against: the spacing of the two codes, or the jumps nearby.
     angle : float, optional
         Use the paper's criterion instead: facets whose angle exceeds this one are torn.
     labels : Tensor of shape (N,), optional
@@ -159,7 +168,8 @@ def detect_singular_set(
     Raises
     ------
     ValueError
-        If neither a diagram nor a source is given, or there are neither facets nor draws.
+        If neither a diagram nor a source is given, there are neither facets nor draws, or the
+        criterion is unknown.
 
     References
     ----------
@@ -181,6 +191,10 @@ def detect_singular_set(
         raise ValueError(
             f"samples must be positive where facets are found by draws, got {samples}; pass 65536."
         )
+    if criterion not in CRITERIA:
+        raise ValueError(
+            f"criterion must be one of {', '.join(CRITERIA)}, got {criterion!r}; choose one."
+        )
     check_positive(tear if angle is None else angle, "tear" if angle is None else "angle")
     best = _best_cells(potential, source, samples, cells, seed, memory_budget)
     rule = TearRule(potential.points, tear, labels, memory_budget)
@@ -189,6 +203,10 @@ def detect_singular_set(
     else:
         pairs = diagram.facets.pairs.to(best.device)
         measures = diagram.facets.measures
+    if criterion == "surroundings":
+        inside = pairs[~rule.border(pairs)]
+        lengths = relative_jump(potential.points, inside, rule.spacing)[0]
+        rule.spacing = surrounding_jumps(lengths, inside, len(potential.points))
     jumps, ratios, torn = rule.judge(pairs)
     angles = _angles(potential.points, pairs)
     near = rule(best[:, :2]) if best.shape[1] > 1 else torn[:0]

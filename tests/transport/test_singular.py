@@ -25,6 +25,7 @@ from ot_latent.transport.neighbours import (
     relative_jump,
     sides,
 )
+from ot_latent.transport.surroundings import surrounding_jumps
 
 UNIT = UniformBox.unit(2)
 
@@ -75,6 +76,46 @@ def test_no_gap_no_tear():
     assert int(found.torn.sum()) == 0
     assert found.share == 0.0
     assert int(found.sides().max()) == 0
+
+
+@pytest.mark.parametrize("criterion", ["spacing", "surroundings"])
+def test_strays_in_the_gap_hide_the_tear_from_spacings_alone(criterion):
+    codes = split_codes()
+    strays = torch.linspace(0.7, 2.7, 12).double()[:, None] * torch.tensor([1.0, 0.0])
+    strays[:, 1] = torch.linspace(0.02, 0.98, 12)[torch.arange(12) * 5 % 12]
+    codes = torch.cat([codes, strays])
+    solution = DampedNewton().solve(UNIT, DiscreteMeasure.uniform(codes))
+    found = detect_singular_set(solution.state.diagram, samples=0, criterion=criterion)
+    gap = (codes[found.pairs, 0] > 3).sum(dim=1) == 1  # from or over the gap to the right side
+    torn = float(found.measures[found.torn & gap].sum() / found.measures[gap].sum())
+    assert (torn > 0.9) == (criterion == "surroundings")
+    beside = (codes[found.pairs, 0] < 0.4).all(dim=1) | (codes[found.pairs, 0] > 3).all(dim=1)
+    assert float(found.measures[found.torn & beside].sum()) < 0.2
+
+
+def test_surroundings_do_not_see_units(split):
+    codes, solution = split
+    found = detect_singular_set(solution, UNIT, samples=0, criterion="surroundings")
+    across = (codes[found.pairs, 0] > 2).sum(dim=1) == 1
+    assert found.torn[across].all()
+    assert float(found.measures[found.torn & ~across].sum()) < 0.2
+    for labels in (None, (codes[:, 0] > 2).long()):
+        one = detect_singular_set(
+            solution, UNIT, samples=0, criterion="surroundings", labels=labels
+        )
+        turn, _ = torch.linalg.qr(UNIT.sample(2, seed=9))
+        u = BrenierPotential(100 * codes @ turn + 7, 100 * solution.potential.heights)
+        spacing = surrounding_jumps(100 * one.jumps, one.pairs, len(codes))
+        torch.testing.assert_close(
+            relative_jump(u.points, one.pairs, spacing)[1],
+            detect_singular_set(solution, UNIT, samples=0, criterion="surroundings").relative_jumps,
+        )
+        assert one.torn[across].all()
+    drawn = detect_singular_set(
+        solution.potential, UniformBall(2, 0.5), criterion="surroundings", samples=2**14
+    )
+    across = (codes[drawn.pairs, 0] > 2).sum(dim=1) == 1
+    assert drawn.torn[across].double().mean() > 0.95
 
 
 def test_tears_do_not_see_units_but_angles_do(split):
@@ -188,5 +229,7 @@ def test_refusals():
         detect_singular_set(u, UniformBox.unit(1), samples=0)
     with pytest.raises(ValueError, match="tear must be"):
         detect_singular_set(u, UniformBox.unit(1), tear=0.0)
+    with pytest.raises(ValueError, match="criterion must be one of spacing, surroundings, got 'x'"):
+        detect_singular_set(u, UniformBox.unit(1), criterion="x")
     with pytest.raises(ValueError, match="angle must be"):
         detect_singular_set(u, UniformBox.unit(1), angle=-1.0)
