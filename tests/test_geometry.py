@@ -1,6 +1,7 @@
 """The geometry of an autoencoder: known maps give known numbers; what cannot be measured says why."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from ot_latent.geometry import autoencoder_geometry, network_geometry
 from ot_latent.geometry_words import describe
 from ot_latent.latent.autoencoder import build_autoencoder
 from ot_latent.latent.preprocessing import DataCodec
+from ot_latent.report.geometry import geometry_section
 
 
 @pytest.fixture
@@ -118,3 +120,18 @@ def test_a_network_without_data():
         ValueError, match=r"must take rows of shape \(4,\), got RuntimeError \(mat1"
     ):
         network_geometry(net, (4,))
+
+
+def test_the_page_tells_folds_and_dimensions_once(rows):
+    """Where the section on the manifold tells them, of the rows that are judged, it alone does."""
+    encoder, decoder = nn.Linear(6, 2), nn.Linear(2, 6)
+    model = SimpleNamespace(coder_=coder_of(encoder, decoder, (6,)))
+    alone = geometry_section(model, rows, 0)
+    beside = geometry_section(model, rows, 0, told=True)
+    for words in ("Folds (estimate)", "Intrinsic dimension"):
+        assert words in alone
+        assert words not in beside
+    assert "Dimensions and folds stand in the section before." in beside
+    assert "Round trip (estimate)" in beside
+    assert "Curvature (estimate)" in beside
+    assert geometry_section(SimpleNamespace(coder_=None), rows, 0) == ""
