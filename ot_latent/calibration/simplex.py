@@ -23,7 +23,7 @@ from ot_latent.calibration.record import (
 )
 from ot_latent.transport.measures import DiscreteMeasure
 from ot_latent.transport.neighbours import TearRule, nearest_codes
-from ot_latent.transport.simplex_map import SimplexMap
+from ot_latent.transport.simplex_map import SimplexMap, Spots
 from ot_latent.transport.solution import SemiDiscreteSolution
 from ot_latent.transport.sources import Source, UniformBox
 
@@ -84,8 +84,9 @@ def calibrate_simplex(
     found = []
     tears = LOW_TEARS if fixed.tear is None else (fixed.tear,)
     for step, (tear, bare) in enumerate(own.different_maps(tears)):
+        spots = own.locate(bare)
         for k in (fixed.neighbours,) if fixed.neighbours else LOW_NEIGHBOURS:
-            codes, b = own.codes(bare, a, fixed.b, k)
+            codes, b = own.codes(bare, spots, a, fixed.b, k)
             near = nearest_codes(codes, target.points, 1)[0][:, 0]
             candidate = judge(codes, near, own.spread.ratio(codes), a, b, k, tear)
             found.append(replace(candidate, score=candidate.score + CUT * step))
@@ -120,7 +121,8 @@ def settled_slope(
     """
     labels = None if groups is None else groups.to(solution.potential.points.device)
     trial = _Trial(solution, source, labels, 0, seed)
-    return trial.codes(trial.map(chosen.tear), chosen.a, None, chosen.neighbours)[1]
+    bare = trial.map(chosen.tear)
+    return trial.codes(bare, trial.locate(bare), chosen.a, None, chosen.neighbours)[1]
 
 
 class _Trial:
@@ -155,12 +157,16 @@ class _Trial:
                 seen.append(bare.simplices)
                 yield tear, bare
 
+    def locate(self, bare: SimplexMap) -> Spots:
+        """Find the noise among the simplices."""
+        return bare.locate(self._x.double(), self.cells)
+
     def codes(
-        self, bare: SimplexMap, a: float, b: float | None, neighbours: int
+        self, bare: SimplexMap, spots: Spots, a: float, b: float | None, neighbours: int
     ) -> tuple[Tensor, float]:
         """Return codes of the smoothed map, and b where it is open."""
         maps = (bare.smoothed(a, slope, neighbours) for slope in (0.0, 1.0))
-        flat, steep = (map_(self._x.double(), self.cells) for map_ in maps)
+        flat, steep = (map_.at(spots) for map_ in maps)
         b = self.spread.balance(flat, steep - flat) if b is None else b
         return flat + b * (steep - flat), b  # linear in b, as anchors and slopes are
 

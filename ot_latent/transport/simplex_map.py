@@ -11,13 +11,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import combinations
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from ot_latent._random import BLOCK_ROWS
+from ot_latent.transport.barycentric import mixed, projection
 from ot_latent.transport.corner_lists import Lists, expanded, first_best, incidence, lists_of
 from ot_latent.transport.local_fit import fit_locally, neighbourhoods
 from ot_latent.transport.potential import BrenierPotential
@@ -30,6 +31,17 @@ if TYPE_CHECKING:
 INSIDE = -1e-9  # smallest barycentric coordinate that counts as inside
 SIDE_SHARE = 4  # a fit need not take more than this part of a side of the tears
 SLIVER = 1e-9  # volume of a simplex, relative to its edges, under which it counts as flat
+
+
+class Spots(NamedTuple):
+    """Where noise lies among the centroids."""
+
+    corners: Tensor
+    """Corners around, shape (m, d + 1)."""
+    shares: Tensor
+    """Barycentric coordinates among them, of the nearest point of the rim where none holds it."""
+    step: Tensor
+    """The way on from that point, shape (m, d)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -157,9 +169,42 @@ class SimplexMap:
         Tensor of shape (m, d), float64
             Codes; every row by the same elementary operations, whatever the others are.
         """
-        blocks = range(0, len(x), BLOCK_ROWS)
+        return self.at(self.locate(x, cells))
+
+    def locate(self, x: Tensor, cells: Tensor) -> Spots:
+        """Find noise among the centroids; anchors and slopes play no part in it.
+
+        Parameters
+        ----------
+        x, cells
+            As in a call.
+
+        Returns
+        -------
+        Spots
+            Where each row is.
+        """
+        blocks = range(0, max(len(x), 1), BLOCK_ROWS)
         parts = [self._block(x[i : i + BLOCK_ROWS], cells[i : i + BLOCK_ROWS]) for i in blocks]
-        return torch.cat(parts) if parts else x.clone()
+        return Spots(*(torch.cat(part) for part in zip(*parts, strict=True)))
+
+    def at(self, spots: Spots) -> Tensor:
+        """Return the codes of rows that were located on the same simplices.
+
+        Parameters
+        ----------
+        spots : Spots
+            From `locate`.
+
+        Returns
+        -------
+        Tensor of shape (m, d), float64
+            Codes.
+        """
+        corners, shares, step = spots
+        columns = self._slopes[corners].unbind(dim=3)  # one of each matrix, (m, d + 1, d)
+        onward = mixed(step, torch.stack([mixed(shares, part) for part in columns], dim=1))
+        return mixed(shares, self.points[corners]) + self.overhang * onward
 
     def inverse(self) -> SimplexMap:
         """Return the map on the same simplices from codes to noise.
@@ -177,40 +222,45 @@ class SimplexMap:
             self.points, self.centroids, self.simplices, overhang, self.reversed, slopes
         )
 
-    def _block(self, x: Tensor, cells: Tensor) -> Tensor:
-        """Map one block."""
-        codes = self.points[cells]
+    def _block(self, x: Tensor, cells: Tensor) -> Spots:
+        """Locate one block; what nothing holds is at its own centroid."""
+        corners = cells[:, None].repeat(1, x.shape[1] + 1)
+        shares = torch.zeros_like(corners, dtype=x.dtype)
+        shares[:, 0] = 1.0
+        found = Spots(corners, shares, torch.zeros_like(x))
         left = torch.arange(len(x), device=x.device)
         for lists in (self._star, self._ring):
             if len(left) == 0:
-                return codes
-            rows, values = self._inside(x[left], cells[left], lists)
-            codes[left[rows]] = values
+                return found
+            rows, *inside = self._inside(x[left], cells[left], lists)
+            found.corners[left[rows]], found.shares[left[rows]] = inside
             left = _without(left, rows)
-        rows, values = self._beyond(x[left], cells[left])
-        codes[left[rows]] = values
-        return codes
+        rows, at_rim, part, step = self._beyond(x[left], cells[left])
+        where = left[rows]
+        found.corners[where, :-1], found.shares[where, :-1], found.step[where] = at_rim, part, step
+        found.shares[where, -1] = 0.0
+        return found
 
-    def _inside(self, x: Tensor, cells: Tensor, lists: Lists) -> tuple[Tensor, Tensor]:
-        """Return the rows that a simplex of their lists holds, and their codes."""
+    def _inside(self, x: Tensor, cells: Tensor, lists: Lists) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the rows that a simplex of their lists holds, its corners and their shares."""
         row, simplex = expanded(lists, cells)
         shares = self._offsets[simplex]
         for axis in range(x.shape[1]):
             shares = shares + self._gradients[simplex, :, axis] * x[row, axis, None]
         chosen = first_best(row, shares.amin(dim=1), len(x))
         chosen = chosen[shares[chosen].amin(dim=1) >= INSIDE]
-        return row[chosen], _mixed(shares[chosen], self.points[self._full[simplex[chosen]]])
+        return row[chosen], self._full[simplex[chosen]], shares[chosen]
 
-    def _beyond(self, x: Tensor, cells: Tensor) -> tuple[Tensor, Tensor]:
-        """Map rows that no simplex holds: the nearest point of the rim, and on from there."""
+    def _beyond(self, x: Tensor, cells: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Return rows, corners and shares of the nearest point of the rim, and the step from it."""
         row, face = expanded(self._rim, cells)
         corners = self._faces[face]  # (P, d)
         best = [x.new_full((len(row),), -torch.inf), torch.zeros_like(x[row])]
         for size in range(1, corners.shape[1] + 1):
             for few in combinations(range(corners.shape[1]), size):
-                shares, valid = _projection(x[row], self.centroids[corners[:, few]])
+                shares, valid = projection(x[row], self.centroids[corners[:, few]])
                 valid &= (corners[:, few] >= 0).all(dim=1)
-                spots = _mixed(shares, self.centroids[corners[:, few]])
+                spots = mixed(shares, self.centroids[corners[:, few]])
                 near = torch.where(valid, -(x[row] - spots).square().sum(dim=1), -torch.inf)
                 full = torch.zeros_like(best[1]).index_copy_(
                     1, torch.tensor(few, device=x.device), shares
@@ -222,10 +272,8 @@ class SimplexMap:
                 ]
         chosen = first_best(row, best[0], len(x))
         shares, who = best[1][chosen], corners[chosen].clamp(min=0)
-        step = x[row[chosen]] - _mixed(shares, self.centroids[who])
-        columns = self._slopes[who].unbind(dim=3)  # one of each matrix, (P, d, d)
-        onward = _mixed(step, torch.stack([_mixed(shares, part) for part in columns], dim=1))
-        return row[chosen], _mixed(shares, self.points[who]) + self.overhang * onward
+        step = x[row[chosen]] - mixed(shares, self.centroids[who])
+        return row[chosen], who, shares, step
 
     @cached_property
     def _full(self) -> Tensor:
@@ -342,34 +390,3 @@ def _without(left: Tensor, rows: Tensor) -> Tensor:
     keep = torch.ones(len(left), dtype=torch.bool, device=left.device)
     keep[rows] = False
     return left[keep]
-
-
-def _mixed(shares: Tensor, corners: Tensor) -> Tensor:
-    """Return the combinations of corners (P, q, e) with shares (P, q), column by column."""
-    total = shares[:, :1] * corners[:, 0]
-    for k in range(1, shares.shape[1]):
-        total = total + shares[:, k : k + 1] * corners[:, k]
-    return total
-
-
-def _projection(x: Tensor, corners: Tensor) -> tuple[Tensor, Tensor]:
-    """Project rows on the affine hulls of one to three corners.
-
-    Returns the barycentric coordinates of the projections, and whether none is negative.
-    """
-    origin, edges = corners[:, 0], corners[:, 1:] - corners[:, :1]
-    step = (x - origin)[:, None]
-    gram = (edges[:, :, None] * edges[:, None]).sum(dim=3)
-    right = (edges * step).sum(dim=2)
-    if edges.shape[1] == 0:
-        inner = right
-    elif edges.shape[1] == 1:
-        inner = right / gram[:, 0]
-    else:
-        (a, b), (_, c) = (gram[:, 0].unbind(1), gram[:, 1].unbind(1))
-        turned = torch.stack(
-            [c * right[:, 0] - b * right[:, 1], a * right[:, 1] - b * right[:, 0]], dim=1
-        )
-        inner = turned / (a * c - b * b)[:, None]
-    shares = torch.cat([1 - inner.sum(dim=1, keepdim=True), inner], dim=1)
-    return shares, torch.isfinite(shares).all(dim=1) & (shares >= 0).all(dim=1)
