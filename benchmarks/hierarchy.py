@@ -135,10 +135,11 @@ def markdown(record: dict[str, Any]) -> str:
     return results.table(head, lines)
 
 
-def draw(record: dict[str, Any], path: Path) -> None:
-    """Draw the collapse of the convolutional network with two levels, or of what is there."""
-    chosen = list(curves(record["rows"]))
-    key, found = next(((k, f) for k, f in chosen if k[0] == "cnn"), chosen[0])
+def draw(record: dict[str, Any], wanted: tuple[Any, ...], path: Path) -> None:
+    """Draw the collapse of one network and setting, or of the first that is there."""
+    chosen = dict(curves(record["rows"]))
+    key = wanted if wanted in chosen else next(iter(chosen))
+    found = chosen[key]
     figure = learning_curves(
         {f"$s_0 = {zeros}$": (sizes, errors) for zeros, (sizes, errors, _) in found.items()},
         [scale for _, _, scale in found.values()],
@@ -178,7 +179,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(f"{told}: {row['errors']}", flush=True)
     record = results.read(options.out)
     if options.figure:
-        draw(record, options.figure)
+        setting = tuple((options.setting or SETTINGS)[0])
+        draw(record, (options.learner[0], *setting, options.placement[0]), options.figure)
     print(markdown(record))
     return 0
 

@@ -252,7 +252,9 @@ def markdown(record: dict[str, Any]) -> str:
     rows = [r for r in record["rows"] if r["part"] == "ridge"]
     lines = []
     for d in sorted({r["d"] for r in rows}):
-        top = max(r["n"] for r in rows if r["d"] == d)
+        sizes = [r["n"] for r in rows if (r["d"], r["method"]) == (d, "network")]
+        most = max(map(sizes.count, sizes))  # seeds; the largest size that all of them have
+        top = max(n for n in sizes if sizes.count(n) == most)
         last = [
             [r["error"] for r in rows if (r["d"], r["n"], r["method"]) == (d, top, m)]
             for m in ("network", "kernel")
