@@ -168,7 +168,7 @@ def test_rounding_stalls():
         warnings.simplefilter("ignore", UserWarning)  # rounding makes duplicates
         target = DiscreteMeasure.uniform(points)
     with pytest.warns(ConvergenceWarning, match="STALLED .* float64"):
-        found = StochasticNewton(tolerance=0.02).solve(UniformBox.unit(2), target)
+        found = StochasticNewton(tolerance=0.01).solve(UniformBox.unit(2), target)
     assert found.status is Status.STALLED
 
 
