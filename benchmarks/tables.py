@@ -24,6 +24,7 @@ from benchmarks import (
     manifolds,
     results,
     sampled,
+    starts,
     theory,
     transport_buys,
 )
@@ -47,6 +48,7 @@ WRITERS = {
     "known_maps": known_maps.markdown,
     "manifolds": manifolds.markdown,
     "sampled": sampled.markdown,
+    "starts": starts.markdown,
     "theory": theory.markdown,
     "transport_buys": transport_buys.markdown,
 }
