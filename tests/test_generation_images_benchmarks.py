@@ -89,6 +89,7 @@ def test_scores_tell_real_images_from_faults():
     assert real["spaces"]["classifier"]["frechet"][0] < 0.2
     assert real["novelty_ratio"][0] == pytest.approx(1, abs=0.15)
     assert real["mode_kl"][0] == pytest.approx(0, abs=1e-3)
+    assert real["mixture_rate"][0] == pytest.approx(0.01, abs=0.02)
     away = judge.score(_view(rng, 500, shift=3.0))
     assert away["spaces"]["classifier"]["frechet"][1] > 30
     assert away["spaces"]["classifier"]["precision"][2] < 0.1
