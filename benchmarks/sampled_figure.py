@@ -12,7 +12,15 @@ from benchmarks.sampled_problems import SampledProblem
 from ot_latent.plotting.style import GRID, PALETTE, close, style
 
 COLUMNS = 3
-WIDTHS = {"ours": 2.4}
+WIDTHS = {"ours": 2.6}
+NAMES = {
+    "ours": "StochasticNewton",
+    "ott": "OTT-JAX",
+    "pot": "POT",
+    "adam-fixed": "Adam, fixed sample",
+    "averaged-sgd": "averaged SGD",
+    "gauss-newton": "Gauss-Newton",
+}
 LIMIT = "limit at our draws"
 TICKS = (0.1, 0.2, 0.5, 1, 2, 5, 10)
 LEAST = 1e-2  # an unbiased estimate may be zero; it is drawn here
@@ -25,13 +33,13 @@ def draw(rows: Sequence[dict[str, Any]], path: Path) -> None:
     from benchmarks.sampled import best_of, raced
 
     names = raced(rows)
-    columns = min(COLUMNS, len(names))
+    columns = 2 if len(names) == 4 else min(COLUMNS, len(names))  # no empty places
     lines = math.ceil(len(names) / columns)
     with style():
         figure, axes = pyplot.subplots(
             lines,
             columns,
-            figsize=(4.2 * columns, 3.6 * lines),
+            figsize=(4.4 * columns, 3.3 * lines),
             layout="constrained",
             squeeze=False,
         )
@@ -43,10 +51,8 @@ def draw(rows: Sequence[dict[str, Any]], path: Path) -> None:
         handles: dict[str, Any] = {}
         for ax in axes.flat:
             handles |= {label: h for h, label in zip(*ax.get_legend_handles_labels(), strict=True)}
-        order = [name for name in (*PEERS, LIMIT) if name in handles]
-        figure.legend(
-            [handles[name] for name in order], order, loc="outside lower center", ncols=len(order)
-        )
+        order = [name for name in (*NAMES.values(), LIMIT) if name in handles]
+        figure.legend([handles[name] for name in order], order, loc="outside lower center", ncols=4)
         figure.savefig(path)
     close(figure)
 
@@ -62,7 +68,10 @@ def panel(ax: Any, problem: SampledProblem, best: dict[str, Sequence[dict[str, A
             for key in ("cpu_s", "rms", "low", "high")
         )
         colour, width = PALETTE[place], WIDTHS.get(peer, 1.4)
-        ax.plot(seconds, rms, color=colour, linewidth=width, marker="o", markersize=2.5, label=peer)
+        label = NAMES.get(peer, peer)
+        ax.plot(
+            seconds, rms, color=colour, linewidth=width, marker="o", markersize=2.5, label=label
+        )
         ax.fill_between(seconds, low, high, color=colour, alpha=0.15, linewidth=0)
         if peer == "ours":
             limit = [math.sqrt((problem.n - 1) / p["effective"]) for p in points]
@@ -79,4 +88,4 @@ def panel(ax: Any, problem: SampledProblem, best: dict[str, Sequence[dict[str, A
     ax.set_yticks(TICKS, [f"{tick:g}" for tick in TICKS])
     ax.set_ylim(0.7 * problem.goal, high)
     ax.minorticks_off()
-    ax.set_title(f"{problem.kind}: N = {problem.n:,}, d = {problem.dim}")
+    ax.set_title(f"{problem.kind.capitalize()}, N = {problem.n:,}, d = {problem.dim}")
