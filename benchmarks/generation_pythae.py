@@ -2,7 +2,7 @@
 
 ``python -m benchmarks generation_pythae --data mnist --seeds 0`` adds rows to the table of generated images. The
 networks are those of our autoencoder (for the VAE with twice the outputs), the images and the number of epochs
-its own; models, losses, training and samplers are pythae's (``pip install pythae``), AdamW with a cosine from
+its own; models, losses, training and samplers are pythae's (``pip install --no-deps pythae imageio``: its other needs are here), AdamW with a cosine from
 1e-3. Novelty in codes takes the codes that each model's encoder gives to its images.
 """
 
@@ -12,6 +12,7 @@ import argparse
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -202,6 +203,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--runs", type=Path, default=Path("runs/generation"))
     parser.add_argument("--out", type=Path, default=results.FOLDER / "generation_images.json")
     options = vars(parser.parse_args(arguments))
+    if find_spec("pythae") is None:
+        parser.error(
+            "pythae must be installed, got none; try pip install --no-deps pythae imageio."
+        )
     out, data, runs = (options.pop(key) for key in ("out", "data", "runs"))
     record = results.read(out)
     for seed in options.pop("seeds"):

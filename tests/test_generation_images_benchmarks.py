@@ -203,3 +203,10 @@ def test_peers_are_judged_on_our_networks(tmp_path):
         generation_pythae.REBUILT.values()
     )
     assert rows[generation_pythae.RAE]["train_cpu_s"] > 0
+
+
+def test_a_missing_library_is_told(monkeypatch, capsys):
+    monkeypatch.setattr(generation_pythae, "find_spec", lambda name: None)
+    with pytest.raises(SystemExit):
+        generation_pythae.main([])
+    assert "pythae must be installed, got none" in capsys.readouterr().err
