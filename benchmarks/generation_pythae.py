@@ -2,8 +2,9 @@
 
 ``python -m benchmarks generation_pythae --data mnist --seeds 0`` adds rows to the table of generated images. The
 networks are those of our autoencoder (for the VAE with twice the outputs), the images and the number of epochs
-its own; models, losses, training and samplers are pythae's (``pip install --no-deps pythae imageio``: its other needs are here), AdamW with a cosine from
-1e-3. Novelty in codes takes the codes that each model's encoder gives to its images.
+its own; models, losses, training and samplers are pythae's, AdamW with a cosine from 1e-3. Novelty in codes takes
+the codes that each model's encoder gives to its images. ``pip install --no-deps pythae imageio`` brings the
+library: what else it needs is here.
 """
 
 from __future__ import annotations
