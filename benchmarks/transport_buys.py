@@ -1,8 +1,8 @@
 """What the transport itself buys, each beside the same codes without it.
 
-Regularity of the map against cells assigned at random; variance of class shares under stratified
-noise; flows on the coupling against independent and mini-batch ones; inversion of codes; and what
-other masses cost against a fresh solve. The problem is the mixture of `problem.Problem`, its codes
+Regularity of the map against cells assigned at random, in codes and in images; variance of class
+shares under stratified noise; flows on the coupling against independent and mini-batch ones;
+inversion of codes; and what other masses cost against a fresh solve. The problem is the mixture of `problem.Problem`, its codes
 centred and divided by their rms, under noise uniform on [-1, 1]^d.
 """
 
@@ -14,7 +14,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -22,9 +22,15 @@ from torch import Tensor
 
 from benchmarks import results
 from ot_latent._random import Stream, generator
+from ot_latent.config import AutoencoderConfig, TrainingConfig
+from ot_latent.datasets.loading import load
 from ot_latent.estimators import OTSampler
+from ot_latent.latent.autoencoder import build_autoencoder, decode_rows, encode_rows
+from ot_latent.latent.classifier import train_classifier
 from ot_latent.latent.flow import FlowConfig, train_flow
 from ot_latent.latent.pairing import pairs_of
+from ot_latent.latent.preprocessing import DataCodec
+from ot_latent.latent.training import train_autoencoder
 from ot_latent.metrics import frechet_distance
 from ot_latent.transport import ConvergenceWarning
 from ot_latent.transport.stratified import stratified_noise
@@ -35,11 +41,16 @@ RECOVERED = 0.01  # of the codes' rms: a code is recovered
 STEP_LENGTH, WALKS = 0.02, 2**15  # of the source's deviation per coordinate; start points
 SHARE_DRAWS, REPEATS = 1024, 400
 FLOW_STEPS, FLOW_BATCH, JUDGED = 1000, 256, 10_000
+FLOW_ERRORS = ("fd_1", "fd_2", "fd_4", "fd_8")  # by steps of Euler's method
 CHANGES: dict[str, dict[int, float]] = {
     "one class at 0.95": {3: 0.95},
     "one class halved": {3: 0.5},
+    "one class doubled": {3: 2.0},
     "one class times 3": {3: 3.0},
+    "one class at 0.01": {3: 0.01},
+    "rows at random 0.5 to 2": {},
 }
+IMAGES, EPOCHS, WIDTH = 6000, 10, 16  # of MNIST, for the autoencoder; its training
 
 
 def mixture(
@@ -62,30 +73,84 @@ def fitted(d: int, seed: int, tolerance: float | None = None) -> OTSampler:
     )
 
 
-def regularity(d: int, seed: int) -> Iterator[dict[str, Any]]:
-    """Mean squared jump over short steps that change the cell, against cells shuffled at random."""
-    sampler = fitted(d, seed)
-    u = sampler.transport_.potential
+class Steps(NamedTuple):
+    """Cells at both ends of short steps that change the cell."""
+
+    one: Tensor
+    other: Tensor
+    shuffled: Tensor
+    """Another cell for each, the same permutation at both ends."""
+
+
+def crossing_steps(sampler: OTSampler, seed: int) -> Steps:
+    """Walk a short way from draws in a random direction, and keep the walks that change the cell."""
+    u, d = sampler.transport_.potential, sampler.source_.dim
     x = sampler.source_.sample(WALKS, seed=seed, dtype=torch.float32)
     rng = generator(seed, Stream.EVALUATION, 0, 1)
     way = torch.from_numpy(rng.standard_normal((WALKS, d))).float()
     length = STEP_LENGTH * float(sampler.source_.covariance.trace()) ** 0.5
-    beside = x + length * way / way.norm(dim=1, keepdim=True)
-    one, other = u.cell_index(x), u.cell_index(beside)
-    crossed = one != other
+    one, other = (u.cell_index(at) for at in (x, x + length * way / way.norm(dim=1, keepdim=True)))
     shuffled = torch.from_numpy(rng.permutation(len(u.points)))
-    near = (u.points[one] - u.points[other])[crossed].square().sum(dim=1)
-    apart = (u.points[shuffled[one]] - u.points[shuffled[other]])[crossed].square().sum(dim=1)
+    return Steps(one[one != other], other[one != other], shuffled)
+
+
+def jumps(values: Tensor, steps: Steps) -> dict[str, float]:
+    """Compare mean squared jumps with those under shuffled cells."""
+    near = (values[steps.one] - values[steps.other]).double().square().sum(dim=1)
+    moved = values[steps.shuffled]
+    apart = (moved[steps.one] - moved[steps.other]).double().square().sum(dim=1)
+    found = {"ours": float(near.mean()), "control": float(apart.mean())}
+    return found | {"ratio": found["control"] / found["ours"]}
+
+
+def regularity(d: int, seed: int) -> Iterator[dict[str, Any]]:
+    """Mean squared jump over short steps that change the cell, against cells shuffled at random."""
+    sampler = fitted(d, seed)
     yield {
         "part": "regularity",
         "case": "steps that change the cell",
         "d": d,
-        "ours": float(near.mean()),
-        "control": float(apart.mean()),
-        "ratio": float(apart.mean() / near.mean()),
+        **jumps(sampler.transport_.potential.points, crossing_steps(sampler, seed)),
         "unit": "mean squared jump",
         "mass_error": sampler.transport_.mass_error,
     }
+
+
+def image_regularity(d: int, seed: int) -> Iterator[dict[str, Any]]:
+    """Squared jumps of images over the same steps: codes of MNIST, in codes, pixels and features.
+
+    Features are the penultimate layer of a classifier that was trained on other images.
+    """
+    images = load("mnist", split="train")
+    rows = np.random.default_rng(seed).permutation(len(images.x))
+    own, others = rows[:IMAGES], rows[IMAGES : 2 * IMAGES]
+    codec = DataCodec.fit(images.x[own])
+    x = codec.encode(images.x[own])
+    config = AutoencoderConfig(latent_dim=d, width=WIDTH)
+    training = TrainingConfig(epochs=EPOCHS, patience=EPOCHS)
+    model = build_autoencoder(config, codec.shape, seed)
+    model = train_autoencoder(model, x, training, seed=seed).model
+    judge = train_classifier(codec.encode(images.x[others]), images.y[others], seed=seed)
+    options = {"tolerance": TOLERANCE, "solver": "sampled", "extension": "none"}
+    sampler = OTSampler(**options, random_state=seed).fit(encode_rows(model, x[:TARGETS]))
+    points = sampler.transport_.potential.points
+    steps = crossing_steps(sampler, seed)
+    decoded = decode_rows(model, points * sampler.scale_ + torch.from_numpy(sampler.shift_).float())
+    with torch.no_grad():
+        spaces = {
+            "codes": points,
+            "pixels": decoded.flatten(1),
+            "features": judge.features(decoded),
+        }
+    for name, values in spaces.items():
+        yield {
+            "part": "regularity of images",
+            "case": f"MNIST, in {name}",
+            "d": d,
+            **jumps(values, steps),
+            "unit": "mean squared jump",
+            "mass_error": sampler.transport_.mass_error,
+        }
 
 
 def stratified(d: int, seed: int) -> Iterator[dict[str, Any]]:
@@ -188,9 +253,13 @@ def other_masses(d: int, seed: int) -> Iterator[dict[str, Any]]:
         before = fitted(d, seed, 0.1)
         sampler = OTSampler.from_parts(before.to_tensors(), before.to_config())
         began = time.process_time()
-        sampler.reweight(change)
+        weight = np.random.default_rng(seed).uniform(0.5, 2.0, len(y))
+        if change:
+            weight = np.array([change.get(int(label), 1.0) for label in y])
+            sampler.reweight(change)
+        else:
+            sampler.reweight(sample_weight=weight)
         ours = time.process_time() - began
-        weight = np.array([change.get(int(label), 1.0) for label in y])
         began = time.process_time()
         fresh = OTSampler(tolerance=0.1, random_state=seed + 1).fit(Z, y, sample_weight=weight)
         control = time.process_time() - began
@@ -249,6 +318,7 @@ def rows_per_second(d: int, seed: int) -> Iterator[dict[str, Any]]:
 
 PARTS: dict[str, tuple[Callable[[int, int], Iterator[dict[str, Any]]], tuple[int, ...]]] = {
     "regularity": (regularity, (8, 32)),
+    "images": (image_regularity, (8, 32)),
     "stratified": (stratified, (8, 32)),
     "flows": (flows, (8, 32)),
     "inversion": (inversion, (8, 32)),
@@ -265,17 +335,15 @@ def markdown(record: dict[str, Any]) -> str:
         for r in rows
         if "ratio" in r
     ]
+    drawn: dict[tuple[int, str], list[dict[str, Any]]] = {}
+    for r in rows:
+        if r["part"] == "flows":
+            drawn.setdefault((r["d"], r["case"]), []).append(r)
     flow = [
-        [
-            r["case"],
-            r["d"],
-            r["seed"],
-            *(r[f"fd_{s}"] for s in (1, 2, 4, 8)),
-            r["floor"],
-            r["cpu_s"],
-        ]
-        for r in rows
-        if r["part"] == "flows"
+        [case, d, len(own)]
+        + [results.interval([r[key] for r in own]) for key in (*FLOW_ERRORS, "floor")]
+        + [float(np.mean([r["cpu_s"] for r in own]))]
+        for (d, case), own in sorted(drawn.items())
     ]
     inverse = [
         [r["case"], r["d"], r["seed"], r["error"], r["nearest_code"]]
@@ -293,7 +361,7 @@ def markdown(record: dict[str, Any]) -> str:
     steps = tuple(f"FD, {s} step{'s' * (s > 1)}" for s in (1, 2, 4, 8))
     tables = [
         results.table(head, ratios),
-        results.table(("coupling", "d", "seed", *steps, "floor", "training, cpu s"), flow),
+        results.table(("coupling", "d", "seeds", *steps, "floor", "training, cpu s"), flow),
         results.table(
             ("inversion of", "d", "seed", "error", "nearest code", "recovered", "own cell"), inverse
         ),

@@ -28,7 +28,7 @@ def test_every_part_is_measured_and_merged(quick, tmp_path, capsys):
         assert transport_buys.main(["--part", *some, "--dim", "8", "--out", str(out)]) == 0
     record = json.loads(out.read_text())
     keys = [tuple(row[k] for k in transport_buys.KEY) for row in record["rows"]]
-    assert len(keys) == len(set(keys)) == 1 + 1 + 3 + 4 + 3
+    assert len(keys) == len(set(keys)) == 1 + 1 + 3 + 4 + 6
     found = {row["case"]: row for row in record["rows"]}
     assert found["steps that change the cell"]["ratio"] > 2
     assert found["codes of the fit, by centroid"]["own_cell"] > 0.99
@@ -42,3 +42,14 @@ def test_every_part_is_measured_and_merged(quick, tmp_path, capsys):
     text = transport_buys.markdown(results.read(out))
     assert all(word in text for word in ("semidiscrete", "held-out codes", "one class times 3"))
     capsys.readouterr()
+
+
+@pytest.mark.slow
+@pytest.mark.data
+def test_images_jump_less_than_shuffled_ones(quick, monkeypatch, data_dir):
+    monkeypatch.setattr(transport_buys, "IMAGES", 400)
+    monkeypatch.setattr(transport_buys, "EPOCHS", 2)
+    monkeypatch.setattr(transport_buys, "WIDTH", 4)
+    found = {row["case"]: row["ratio"] for row in transport_buys.image_regularity(8, 0)}
+    assert set(found) == {f"MNIST, in {space}" for space in ("codes", "pixels", "features")}
+    assert min(found.values()) > 1.2
