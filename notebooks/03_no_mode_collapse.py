@@ -93,7 +93,7 @@ for name, points in drawn.items():
 #
 # Our transport gives each of the $N$ points a cell of the noise of mass exactly $1/N$ (*theorem*; solved
 # here to the printed error), so no mode can be lost or shrink: its share of the cells is its share of the data.
-# How cells are filled in between the points, by simplices that stop at tears, is a *heuristic*, as is
+# How cells are filled in, by simplices between smoothed points that stop at tears, is a *heuristic*, as is
 # the choice of its numbers on held-out training points. The mixture finds the number of its components
 # by BIC.
 
@@ -287,13 +287,13 @@ for name in samplers:
 #
 # - Where the law *is* a mixture, a mixture whose number of components is found is as new as fresh data and as
 #   good in the rest, as it should be. On the spirals it is too wide: straight pieces follow a curve only so far.
-# - Our simplices have the right spread on ring and grid, but novelty is about three quarters, and copies are
-#   at least twice as frequent as among fresh data: each triangle carries about the same noise however small
-#   it is, so the accidents of the sample are reproduced. The control is worse in both.
-# - On the spirals few points lie across the curve, and the samples of ours and of the control are too wide.
+# - Our simplices have about the right spread on all three, and are about as new as fresh data; copies are about
+#   as frequent. Their corners are not the points themselves but local fits to them (a *heuristic*), which
+#   average the accidents of the sample out; through the points themselves novelty would be three quarters.
+# - The control has the same local fits: in the plane it is nearly as good, if a little less new.
+# - They lie beyond four deviations even more rarely than the law does: fits cut the farthest tails.
 #
-# `OTSampler(extension="affine")` is as new as fresh data on ring and grid, and more often off the modes. No kind
-# of ours meets every demand at once; `benchmarks/README.md` has the table over ten seeds.
+# `benchmarks/README.md` has the table over ten seeds, rivals included.
 #
 # ## Stacked digits
 #
