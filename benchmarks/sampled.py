@@ -151,9 +151,9 @@ def markdown(record: dict[str, Any]) -> str:
 
 
 def raced(rows: Rows) -> list[str]:
-    """Return the names of the problems that were raced on, tuning apart."""
+    """Return the names of the problems that were raced on, tuning and plain solves apart."""
     races = (row for row in rows if row.get("kind", "race") == "race" and not row["tuning"])
-    return sorted({row["problem"] for row in races}, key=_place)
+    return sorted({row["problem"] for row in races if row["peer"] != "ours-solve"}, key=_place)
 
 
 def _place(name: str) -> tuple[int, str]:
