@@ -2,8 +2,8 @@
 
 Regularity of the map against cells assigned at random, in codes and in images; variance of class
 shares under stratified noise; flows on the coupling against independent and mini-batch ones;
-inversion of codes; and what other masses cost against a fresh solve. The problem is the mixture of `problem.Problem`, its codes
-centred and divided by their rms, under noise uniform on [-1, 1]^d.
+inversion of codes; and what other masses cost against a fresh solve. The problem is the mixture of
+`problem.Problem`, its codes centred and divided by their rms, under noise uniform on [-1, 1]^d.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ CHANGES: dict[str, dict[int, float]] = {
     "one class at 0.01": {3: 0.01},
     "rows at random 0.5 to 2": {},
 }
-IMAGES, EPOCHS, WIDTH = 6000, 10, 16  # of MNIST, for the autoencoder; its training
+IMAGES, EPOCHS, WIDTH = 3000, 6, 8  # of MNIST, for the autoencoder; its training
 
 
 def mixture(
