@@ -344,8 +344,6 @@ class StochasticNewton:
 
     def _starts(self, source: Source, target: DiscreteMeasure) -> list[Tensor]:
         """Return candidate starting heights."""
-        if len(target) <= target.dim:  # no covariance to speak of
-            return [voronoi_heights(target)]
         return [gaussian_heights(source, target), voronoi_heights(target)]
 
     def _fit(self, state: StochasticNewtonState, sampler: Sampler) -> StochasticNewtonState:

@@ -105,3 +105,11 @@ def test_many_targets_give_their_covariance_by_some(monkeypatch):
     some = gaussian_heights(source, target)
     assert not torch.equal(some, whole)
     assert float((some - whole).std()) < 0.1 * float(whole.std())
+
+
+def test_fewer_targets_than_dimensions_are_enough():
+    rng = np.random.default_rng(4)
+    target, source = DiscreteMeasure.uniform(rng.standard_normal((40, 64))), Gaussian.standard(64)
+    found = error(source, target, gaussian_heights(source, target))
+    assert found < 0.3
+    assert found < error(source, target, voronoi_heights(target)) / 3
