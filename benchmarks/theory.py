@@ -118,7 +118,8 @@ def measure_trained(turns: int, width: int) -> list[dict[str, Any]]:
     codec = DataCodec.fit(train[: TRAINED[1]])
     config = AutoencoderConfig(width=width, activation="relu")
     model = build_autoencoder(config, codec.shape, seed=0)
-    rows, training = codec.encode(train[: TRAINED[1]]), TrainingConfig(epochs=EPOCHS)
+    rows = codec.encode(train[: TRAINED[1]])
+    training = TrainingConfig(epochs=EPOCHS, batch_size=64, lr=1e-3)  # 4e-3 leaves it black
     model = train_autoencoder(model, rows, training, seed=0).model.eval()
     with torch.no_grad():
         ends = model.encode(codec.encode(test[:2])).double().numpy()
