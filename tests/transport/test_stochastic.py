@@ -173,10 +173,10 @@ def test_rounding_stalls():
 
 
 def test_empty_cell_and_nonfinite_raise_with_the_solution():
-    target = DiscreteMeasure([[100.0, 0.0], [101.0, 0.0]], [0.5, 0.5])  # far outside, few draws
+    target = DiscreteMeasure([[0.0], [1.0], [50.0]], [0.49, 0.02, 0.49])  # no Gaussian, few draws
     solver = StochasticNewton(tolerance=0.1, max_samples=600, sampling="independent")
     with pytest.raises(SolverError, match="EMPTY_CELL") as caught:
-        solver.solve(UniformBox.unit(2), target)
+        solver.solve(UniformBox.unit(1), target)
     assert caught.value.solution.status is Status.EMPTY_CELL
     huge = DiscreteMeasure.uniform(torch.tensor([[3e38, 3e38], [-1e38, 1e38], [1e38, -2e38]]))
     with pytest.raises(SolverError, match="NONFINITE"):
