@@ -136,7 +136,7 @@ def test_distances_to_the_fit():
     assert found.tolist() == [1.0, 1.0]
 
 
-@pytest.mark.parametrize("d", [1, 2, 3])
+@pytest.mark.parametrize("d", [1, 2, pytest.param(3, marks=pytest.mark.slow)])
 def test_tears_of_simplices_are_found(d):
     points = modes(800, d, 3, 0, gap=25.0)
     weights = torch.full((800,), 1 / 800, dtype=torch.float64)

@@ -8,7 +8,7 @@ import pytest
 import torch
 from scipy.optimize import linear_sum_assignment
 
-from benchmarks import known_maps, quadratic
+from benchmarks import calibrated, known_maps, quadratic
 from ot_latent.transport import UniformBox
 
 
@@ -68,3 +68,15 @@ def test_the_quadratic_potential_is_a_gradient_of_its_own_cells(tmp_path, monkey
     x = UniformBox.centered(3).sample(20, seed=0)
     bent = torch.einsum("nij,mni,mnj->mn", roots, x[:, None] - points, x[:, None] - points) / 2
     torch.testing.assert_close(pieces.best_two(x)[0][:, 0], (x @ anchors.T + bent).amax(dim=1))
+
+
+def test_calibrated_numbers_are_measured_beside_fixed_ones(tmp_path, monkeypatch):
+    small = calibrated.codes("mixture", 0)
+    monkeypatch.setattr(calibrated, "codes", lambda name, seed: [part[:500, :4] for part in small])
+    monkeypatch.setattr(calibrated, "DRAWS", 1)
+    out = tmp_path / "calibrated.json"
+    assert calibrated.main(["--codes", "mixture", "--seeds", "0", "--out", str(out)]) == 0
+    real, fixed, chosen = json.loads(out.read_text())["rows"]
+    assert (real["numbers"], fixed["b"], chosen["numbers"]) == ("real", 1.1, "calibrated")
+    assert real["novelty"] == pytest.approx(1.0)
+    assert chosen["novelty"] > 0.5

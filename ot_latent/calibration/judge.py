@@ -13,7 +13,7 @@ from ot_latent.metrics.fidelity import frechet_distance, precision_recall
 
 LEAST = 400  # codes from which there are enough to hold some out
 HELD_OUT, SHARE = 2000, 5  # at most so many codes are held out, and at most one in so many
-NOVELTY = 0.9  # least novelty ratio of a candidate
+NOVELTY = 0.92  # least novelty ratio of a candidate
 
 
 class Judge:
@@ -27,7 +27,7 @@ class Judge:
         Numbers of the held-out codes, and of the codes of the fit that new ones are made from.
     level : float
         Median distance of held-out codes to the closest code of the fit.
-    novelty : float, default=0.9
+    novelty : float, default=0.92
         Novelty ratio below which the score rises.
     """
 

@@ -52,8 +52,8 @@ class Calibration:
 
     The score is the shortfall of precision and of recall against those of codes of the fit, plus
     the absolute logarithm of the variance ratio, plus the excess of the Frechet distance over
-    that of codes of the fit, relative to the total variance; for local laws ten times what the
-    novelty ratio lacks of 0.9 is added.
+    that of codes of the fit, relative to the total variance; ten times what the novelty ratio
+    lacks of 0.92 (simplices: 0.9) is added.
 
     Attributes
     ----------

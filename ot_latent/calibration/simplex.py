@@ -32,6 +32,7 @@ CUT = 0.005  # a lower threshold must be better by so much: cuts leave noise bet
 LOW_NEIGHBOURS = (12, 20)
 LOW_FIT = 4000  # most codes that the transport is solved for
 LOW_DRAWS = 4096  # a share of blends of a few in a thousand must show
+LOW_NOVELTY = 0.9  # smoothed anchors pass it nearly always
 STEEPEST = 1.5  # largest b
 
 
@@ -79,7 +80,7 @@ def calibrate_simplex(
     labels = None if groups is None else groups.to(points.device)
     own = _Trial(solution, box, None if labels is None else labels[fit], len(held), seed)
     level = nearest_codes(points[held], points[fit], 1)[0].double().median()
-    judge = Judge(points, held, fit[own.cells[: len(held)]], float(level))
+    judge = Judge(points, held, fit[own.cells[: len(held)]], float(level), LOW_NOVELTY)
     a = LOW_DEFAULTS["a"] if fixed.a is None else fixed.a
     found = []
     tears = LOW_TEARS if fixed.tear is None else (fixed.tear,)
