@@ -6,8 +6,6 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from ot_latent.transport.singular import detect_singular_set
-
 if TYPE_CHECKING:
     from ot_latent.transport.power_diagram import PowerDiagram
 
@@ -68,6 +66,8 @@ def find_tears(diagram: PowerDiagram) -> Tears:
     >>> torn.pairs.tolist(), torn.segments[0, :, 0].round(6).tolist()
     ([[5, 6]], [0.5, 0.5])
     """
+    from ot_latent.transport.singular import detect_singular_set  # loads torch
+
     found = detect_singular_set(diagram, tear=LEAST, criterion="surroundings", samples=0)
     held = [found.pairs, found.jumps, found.relative_jumps]
     pairs, jumps, ratios = (values[found.torn].cpu().numpy() for values in held)
