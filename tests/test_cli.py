@@ -176,7 +176,10 @@ def test_the_demo_takes_under_two_minutes_and_says_where_to_look(tmp_path, monke
         (["sample", "nowhere", "--out", "x.jpeg"], "--out must end in .png, .npy, .npz"),
         (["evaluate", "r", "--fail-under", "recall"], "--fail-under must be KEY=VALUE"),
         (["evaluate", "r", "--features", "no.such:thing"], "must be a function pkg.mod:fn"),
-        (["evaluate", "r", "--features", "math:pi"], "--features must be a function pkg.mod:fn, got 3.14"),
+        (
+            ["evaluate", "r", "--features", "math:pi"],
+            "--features must be a function pkg.mod:fn, got 3.14",
+        ),
     ],
 )
 def test_usage_is_refused_in_one_sentence(arguments, sentence, tmp_path, monkeypatch, capsys):

@@ -161,7 +161,10 @@ def test_units_become_exactly_zero_and_the_training_still_learns():
     [
         ({"activation": "silu", "regulariser": "pathprox"}, "activation must be 'relu' or 'auto'"),
         ({"model": "residual", "activation": "relu"}, "model must be 'mlp' or 'conv' with rect"),
-        ({"model": "residual", "bottleneck_rank": 2}, "got 'residual', whose blocks .* are no units; change model"),
+        (
+            {"model": "residual", "bottleneck_rank": 2},
+            "got 'residual', whose blocks .* are no units; change model",
+        ),
     ],
 )
 def test_networks_that_cannot_be_are_refused(options, says):
