@@ -24,10 +24,8 @@ NEAR = 0.1  # share of draws whose best two cells tell the Hessian
 PRIOR = 0.005  # share of a diagonal Hessian in it: directions that no near draw tells of
 TINY = 1e-9  # against functions that vanish or repeat each other
 ITERATIONS, HALVINGS = 12, 6  # Newton steps, and attempts of each
-ENOUGH, OUTDATED = (
-    0.1,
-    0.05,
-)  # of the noise's energy; moved draws after which a Hessian is made anew
+ENOUGH = 0.1  # of the noise's energy
+OUTDATED = 0.05  # share of moved draws after which a Hessian is made anew
 EACH = 512  # draws of a group that know its mass better than the old heights do
 CHUNK = 2**12  # rows of features at a time
 
