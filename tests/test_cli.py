@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import json
 import os
@@ -249,7 +250,8 @@ def test_a_run_stopped_in_its_first_moment_can_be_resumed(number, tmp_path):
     np.save(tmp_path / "codes.npy", np.random.default_rng(0).normal(size=(200, 3)))
     words = ["train", "--codes", "codes.npy", "--out", "r", "--tolerance", "0.5"]
     command = [sys.executable, "-m", "ot_latent", *words]
-    process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE)
+    heard = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # ignored under nohup
+    process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, preexec_fn=heard)
     while not (tmp_path / "r" / "log.jsonl").exists():
         assert process.poll() is None
         time.sleep(0.001)
