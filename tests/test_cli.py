@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import itertools
 import json
 import os
@@ -245,13 +244,21 @@ def test_refused_data_are_no_run(tmp_path, monkeypatch, capsys):
     assert "OTSampler, 200 codes" in capsys.readouterr().err
 
 
+@pytest.fixture
+def interruptible():
+    """Let processes hear Ctrl-C where the shell ignores it, as behind nohup: handlers become defaults."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT], ids=["kill -9", "Ctrl-C"])
 def test_a_run_stopped_in_its_first_moment_can_be_resumed(number, tmp_path):
     np.save(tmp_path / "codes.npy", np.random.default_rng(0).normal(size=(200, 3)))
     words = ["train", "--codes", "codes.npy", "--out", "r", "--tolerance", "0.5"]
     command = [sys.executable, "-m", "ot_latent", *words]
-    heard = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # ignored under nohup
-    process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, preexec_fn=heard)
+    process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE)
     while not (tmp_path / "r" / "log.jsonl").exists():
         assert process.poll() is None
         time.sleep(0.001)
