@@ -123,3 +123,7 @@ def test_the_panel_shows_curve_estimates_and_choice():
         plotting.reconstruction_curve((1, 2), (0.5,))
     with pytest.raises(DataError, match="dims and linear_errors must have the same number"):
         plotting.reconstruction_curve((1, 2), (0.5, 0.4), linear_errors=(0.5,))
+    with pytest.raises(DataError, match="suggested must be one of dims, got 3"):
+        plotting.reconstruction_curve((1, 2), (0.5, 0.4), suggested=3)
+    with pytest.raises(DataError, match="estimates must be at most 3, got 4"):
+        plotting.reconstruction_curve((1, 2), (0.5, 0.4), estimates=dict.fromkeys("abcd", 1.0))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ot_latent._validation import check_same_length
+from ot_latent._validation import DataError, check_same_length
 from ot_latent.plotting.style import (
     BASELINE,
     CEILING,
@@ -48,7 +48,7 @@ def reconstruction_curve(
     linear_errors : sequence of float, optional
         The same of principal components.
     estimates : mapping of str to float, optional
-        Names and values of estimated intrinsic dimensions, drawn as upright lines.
+        Names and values of estimated intrinsic dimensions, drawn as upright lines, at most three.
     suggested : int, optional
         One of `dims`, drawn as a ring.
     title : str, optional
@@ -64,10 +64,17 @@ def reconstruction_curve(
     Raises
     ------
     DataError
-        If there is nothing to draw, or lengths differ.
+        If there is nothing to draw, lengths differ, `suggested` is none of `dims`, or there are
+        more than three estimates.
     """
     x, y = finite_values(dims, "dims"), finite_values(errors, "errors")
     check_same_length(x, y, ("dims", "errors"))
+    if suggested is not None and suggested not in x:
+        raise DataError(f"suggested must be one of dims, got {suggested}; add it or leave it out.")
+    if len(estimates or {}) > len(MARKS):
+        raise DataError(
+            f"estimates must be at most {len(MARKS)}, got {len(estimates or {})}; choose among them."
+        )
     with style():
         ax = resolve_axes(ax, (6.4, 3.8))
         if linear_errors is not None:
