@@ -97,7 +97,8 @@ def verdict(found: dict[str, Group], spaces: list[str]) -> list[str]:
         better = [
             method
             for method, group in found.items()
-            if method not in ("ours", CEILING, REAL)
+            if method != "ours"
+            and not method.startswith((CEILING, REAL))  # other decoders have ceilings, too
             and _entry(group, "novelty_ratio")[0] >= NOVEL
             and _entry(group, "frechet", space)[2] < own[1]
         ]

@@ -1,4 +1,4 @@
-"""Toy laws whose truth is known: a ring and a grid of Gaussians, and two spirals; and their judge."""
+"""Toy laws whose truth is known: a ring and a grid of Gaussians, spirals, moons; and their judge."""
 
 from __future__ import annotations
 
@@ -80,7 +80,14 @@ def spirals() -> Toy:
     return Toy("spirals", 0.02, None, (arm, -arm))
 
 
-TOYS = {"ring": ring, "grid": grid, "spirals": spirals}
+def moons() -> Toy:
+    """Two interleaved half circles, deviation 0.05: no setting of ours was chosen on them."""
+    t = np.linspace(0.0, np.pi, 201)
+    arc = np.stack([np.cos(t) - 0.5, np.sin(t) - 0.25], axis=1)
+    return Toy("moons", 0.05, None, (arc, -arc))
+
+
+TOYS = {"ring": ring, "grid": grid, "spirals": spirals, "moons": moons}
 
 
 def judge(toy: Toy, made: np.ndarray, train: np.ndarray, seed: int) -> dict[str, Any]:

@@ -120,6 +120,7 @@ def _row(method, seed, distance, novelty=1.0, precision=0.9):
 def test_the_table_says_where_a_rival_wins():
     rows = [_row(images.CEILING, 0, 1.0), _row("ours", 0, 1.5, precision=0.8)]
     rows += [_row("control", 0, 1.1), _row("kernel density", 0, 0.5, novelty=0.5)]
+    rows += [_row("reconstructions by another", 0, 0.9)]  # no sampler: not a rival
     rows += [_row("vine copula", 0, 1.0) | {"failure": "no library"}]
     said = table.markdown({"rows": rows})
     assert "against the ceiling: 1.50 and 1.00, ours is wholly above." in said
