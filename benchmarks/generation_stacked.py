@@ -24,9 +24,10 @@ MODES = 1000
 SAMPLES = 26_000  # the number of the literature
 VARIANTS = ("all", "absent", "tail")
 KEY = ("data", "variant", "method", "seed", "rows")
-CEILING = "reconstructions"
+REAL, CEILING = "real images", "reconstructions"
 SHOWN = ("modes", "mode_count", "kl", "kl_floor", "novelty_ratio", "copy_rate", "absent_rate")
 SHOWN += ("rare_within",)
+LATER = ("rare_outside", "rare_excess")  # figures that older rows have not
 JUDGED = 20_000  # digits that the judge learns from
 ABSENT, RATIO = 100, 100.0  # classes that the twin never sees; largest share over smallest
 
@@ -58,15 +59,20 @@ def shares(variant: str, seed: int) -> np.ndarray:
     return found / found.sum()
 
 
-def spelt(rng: np.random.Generator, n: int, p: np.ndarray) -> np.ndarray:
-    """Draw modes by their shares."""
+def spelt(rng: np.random.Generator, n: int, p: np.ndarray, even: bool = False) -> np.ndarray:
+    """Draw modes by their shares; `even`: each as often as its share says, to less than one row."""
+    if even:
+        steps = (np.arange(n) + rng.random()) / n
+        return rng.permutation(np.searchsorted(np.cumsum(p), steps).clip(max=MODES - 1))
     return rng.choice(MODES, size=n, p=p)
 
 
-def stack(digits: np.ndarray, labels: np.ndarray, n: int, p: np.ndarray, seed: int) -> Stacked:
+def stack(
+    digits: np.ndarray, labels: np.ndarray, n: int, p: np.ndarray, seed: int, even: bool = False
+) -> Stacked:
     """Draw modes by their shares, and for each channel an image of its digit."""
     rng = np.random.default_rng([seed, 12])
-    modes = spelt(rng, n, p)
+    modes = spelt(rng, n, p, even)
     wanted = np.stack([modes // 100, modes // 10 % 10, modes % 10], axis=1)
     members = [np.flatnonzero(labels == digit) for digit in range(10)]
     places = (rng.random((n, 3)) * np.array([len(m) for m in members])[wanted]).astype(int)
@@ -101,7 +107,7 @@ def divergence(counts: np.ndarray, p: np.ndarray) -> float:
 def training_divergence(variant: str, seed: int, rows: int) -> float:
     """Return the divergence that the training rows themselves show: no sampler of them is below it."""
     p = shares(variant, seed)
-    modes = spelt(np.random.default_rng([seed, 12]), rows, p)
+    modes = spelt(np.random.default_rng([seed, 12]), rows, p, variant == "tail")
     return divergence(np.bincount(modes, minlength=MODES), p)
 
 
@@ -114,6 +120,7 @@ def judge_modes(read: np.ndarray, p: np.ndarray) -> dict[str, Any]:
     rare = (p > 0) & (p <= np.quantile(p[p > 0], 0.1))
     within = np.abs(counts - expected)[rare] <= 1.96 * spread[rare] + 1
     return {
+        "samples": len(read),
         "modes": int((counts[p > 0] > 0).sum()),
         "mode_count": wanted,
         "kl": divergence(counts, p),
@@ -121,7 +128,18 @@ def judge_modes(read: np.ndarray, p: np.ndarray) -> dict[str, Any]:
         "absent_rate": float(counts[p == 0].sum() / len(read)),
         "absent_modes": int((counts[p == 0] > 0).sum()),
         "rare_within": float(within.mean()),
+        "rare_outside": _outside(counts[rare], len(read), p[rare]),
+        "rare_excess": float(counts[rare].sum() / expected[rare].sum()),
     }
+
+
+def _outside(counts: np.ndarray, n: int, p: np.ndarray) -> int:
+    """Return how many counts lie outside binomial intervals that hold all of them at once in 95 %."""
+    from scipy.stats import binom
+
+    tail = 0.025 / len(counts)
+    low, high = binom.ppf(tail, n, p), binom.ppf(1 - tail, n, p)
+    return int(((counts < low) | (counts > high)).sum())
 
 
 def run(
@@ -142,11 +160,11 @@ def run(
     """Yield a row per method: one autoencoder, the samplers on its codes, the same judge."""
     p, read = shares(variant, seed), reader(runs / "reader", *train)
     learnt, own = coder_rows or rows, runs / f"{variant}-{coder_rows or rows}-{seed}"
-    images = stack(*train, learnt, p, seed).images
+    even = variant == "tail"  # long-tailed sets are given by the counts of their classes
+    images = stack(*train, learnt, p, seed, even).images
     coder, told = models.coder(own / "coder", images, seed=seed, **options)
-    data, fresh = (stack(*part, n, p, seed + k) for k, (part, n) in enumerate(
-        [(train, rows), (held_out, min(rows, 5000))]
-    ))  # fmt: skip
+    data = stack(*train, rows, p, seed, even)
+    fresh = stack(*held_out, min(rows, samples), p, seed + 1)
     codes, other = coder.encode(data.images), coder.encode(fresh.images)
     folder = own / ("transport" if learnt == rows else f"transport-{rows}")
     sampler = models.transport(folder, codes, seed=seed, again=again, tolerance=tolerance)
@@ -161,16 +179,16 @@ def run(
         row: dict[str, Any] = shared | {"method": method, "failure": None}
         cpu = time.process_time()
         try:
-            made = (
-                other
-                if method == CEILING
-                else METHODS[method](fits).sample(samples, random_state=seed)
-            )
+            if method in (REAL, CEILING):
+                made = other
+            else:
+                made = METHODS[method](fits).sample(samples, random_state=seed)
         except (ImportError, ValueError) as error:  # a missing library, a refusal: told as it is
             yield row | {"failure": str(error)}
             continue
         row["cpu_s"] = time.process_time() - cpu
-        row |= judge_modes(read(coder.decode(made)), p)
+        shown = fresh.images if method == REAL else coder.decode(made)
+        row |= judge_modes(read(shown), p)
         clouds = {"train": codes, "holdout": other, "generated": made}
         yield row | {"novelty_ratio": novelty_ratio(**clouds), "copy_rate": copy_rate(**clouds)}
 
@@ -189,7 +207,7 @@ def markdown(record: dict[str, Any]) -> str:
         "novelty",
         "copies, %",
     ]
-    head += ["absent classes, %", "rare in interval"]
+    head += ["absent classes, %", "rare in interval", "rare outside all", "rare classes together"]
     groups: dict[tuple[str, str, int], list[dict[str, Any]]] = {}
     for row in record["rows"]:
         if row["failure"] is None:
@@ -203,6 +221,8 @@ def markdown(record: dict[str, Any]) -> str:
         lines[-1].append(float(np.median(known)))
         lines[-1] += [mid["novelty_ratio"], 100 * mid["copy_rate"], 100 * mid["absent_rate"]]
         lines[-1] += [mid["rare_within"]]
+        found = [[row[key] for row in own if key in row] for key in LATER]
+        lines[-1] += [float(np.median(values)) if values else None for values in found]
     told = sorted({_settings(row) for row in record["rows"]})
     return "\n\n".join([results.table(head, lines), "\n".join(f"- {line}" for line in told)])
 

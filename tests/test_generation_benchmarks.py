@@ -117,6 +117,28 @@ def test_training_rows_diverge_as_theory_says():
     assert found == pytest.approx(899 / 60_000, rel=0.15)
 
 
+def test_long_tailed_training_rows_keep_their_shares_to_one_row():
+    p = generation_stacked.shares("tail", 2)
+    modes = generation_stacked.spelt(np.random.default_rng(0), 50_000, p, even=True)
+    assert np.abs(np.bincount(modes, minlength=1000) - 50_000 * p).max() < 1
+    assert not np.array_equal(modes, np.sort(modes))
+    assert generation_stacked.training_divergence("tail", 2, 50_000) < 0.001
+
+
+def test_rare_classes_are_judged_one_by_one_all_at_once_and_together():
+    p = generation_stacked.shares("tail", 0)
+    draws = np.random.default_rng(1).choice(1000, size=26_000, p=p)
+    found = generation_stacked.judge_modes(draws, p)
+    assert found["rare_outside"] == 0
+    assert found["rare_excess"] == pytest.approx(1, abs=0.25)
+    rarest = np.flatnonzero(p <= np.quantile(p, 0.1))
+    draws[:3000] = np.resize(rarest[:50], 3000)
+    found = generation_stacked.judge_modes(draws, p)
+    assert found["rare_outside"] == 50
+    assert found["rare_within"] <= 0.5
+    assert found["rare_excess"] > 10
+
+
 def test_every_column_of_stacked_digits_has_a_figure():
     keys = ("kl", "kl_floor", "novelty_ratio", "copy_rate", "absent_rate", "rare_within")
     row = dict.fromkeys(keys, 0.5) | {"modes": 9, "mode_count": 10, "variant": "all", "rows": 50}
