@@ -20,7 +20,7 @@ from ot_latent.transport.solution import SemiDiscreteSolution, Status
 from ot_latent.transport.stochastic_state import StochasticNewtonState
 from ot_latent.transport.survey import CellSurvey
 
-SURVEY_PER_TARGET = 16  # draws per target behind a verdict, the centroids and the cost
+SURVEY_PER_TARGET = 16  # draws per target behind a last verdict with centroids and within-scale
 EARLY, FEW_BLOCKS = 4, 8  # draws of an early verdict: a share of those fitted, at least some blocks
 LEAST_BLOCKS = 24  # of crossed draws, behind a jackknife
 STALL_VERDICTS, STALL_RATIO = 3, 0.97  # so many verdicts in a row not 3 % below the best
@@ -177,14 +177,15 @@ def _certain_survey(
     # over blocks overstates the variance up to twice
     v = state.inflation * (math.sqrt(2) if sampler.rows > 1 else 1.0)
     wanted = v * (64 * math.sqrt(n) + 1000) / tolerance**2
-    enough = max(SURVEY_PER_TARGET * n, math.ceil(wanted))
+    behind = n if survey.sums is None else SURVEY_PER_TARGET * n  # none asks for more than masses
+    enough = max(behind, math.ceil(wanted))
     while survey.draws < enough:
         low, high = survey.mass_error(weights)[1]
         # an interval below zero, clipped to nothing, is an accident and not certainty
         excluded, certain = low > tolerance, 0 < high <= low + tolerance / 2
         if excluded and not final:
             break
-        if (excluded or certain) and survey.draws >= SURVEY_PER_TARGET * n:
+        if (excluded or certain) and survey.draws >= behind:
             break
         start, rest = state.evaluated + survey.draws, min(survey.draws, enough - survey.draws)
         survey = survey.merged(_survey(state, sampler, start, sampler.whole(rest)))

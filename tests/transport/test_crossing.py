@@ -283,6 +283,20 @@ def test_a_gpu_solves_like_a_cpu():
         assert float(apart.abs().max()) < 1e-2 * float(here.potential.heights.std())
 
 
+def test_a_verdict_without_centroids_asks_for_masses_alone():
+    source, target = UniformBox.unit(16), DiscreteMeasure.uniform(cloud(12_000, 16))
+    whole, bare = (
+        StochasticNewton(tolerance=0.5, centroids=wanted).solve(source, target)
+        for wanted in (True, False)
+    )
+    assert whole.converged
+    assert bare.converged
+    assert bare.evaluation_samples < 8 * len(target) < 16 * len(target) <= whole.evaluation_samples
+    assert torch.equal(whole.potential.heights, bare.potential.heights)
+    low, high = bare.mass_error_interval
+    assert low < whole.mass_error < high
+
+
 MEASURE = """
 import pathlib, sys, threading, time, warnings
 import numpy as np, torch
