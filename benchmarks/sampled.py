@@ -18,7 +18,7 @@ from typing import Any
 from benchmarks import results, sampled_growth
 from benchmarks.race import Row, Watch, judge, time_to
 from benchmarks.sampled_peers import PEERS, Options, text
-from benchmarks.sampled_problems import NAMES, SampledProblem
+from benchmarks.sampled_problems import MILLION, NAMES, SampledProblem
 
 KEY = ("problem", "peer", "setting", "seed", "tuning", "threads")
 PEER_SEED = 1  # tuned on seed 0
@@ -119,7 +119,7 @@ def run(problem: SampledProblem, peer: str, given: argparse.Namespace) -> None:
         print(f"{peer} is left out of {problem.name}: its matrix has N^2 entries", flush=True)
         return
     if peer in OWN:
-        settings = [{}] if peer == "ours" else [{"tolerance": level} for level in problem.levels]
+        settings = [{}] if peer == "ours" else solves(problem)
         for seed in (0, 1, 2) if problem.n <= SHORT else (0,):
             for options in settings:
                 race(problem, peer, options, given, limit_s=given.limit_s, seed=seed)
@@ -128,6 +128,12 @@ def run(problem: SampledProblem, peer: str, given: argparse.Namespace) -> None:
         if given.setting in text(options):
             limit = limit_of(problem, given)
             race(problem, peer, options, given, limit_s=limit, seed=PEER_SEED)
+
+
+def solves(problem: SampledProblem) -> list[Options]:
+    """Return the settings of our plain solves; a million centroids would cost more than the fit."""
+    without = {"centroids": False} if problem.n >= MILLION else {}
+    return [{"tolerance": level, **without} for level in problem.levels]
 
 
 def best_of(rows: Rows, problem: SampledProblem, peer: str) -> Rows:
@@ -225,7 +231,15 @@ def _end(row: dict[str, Any], n: int) -> list[Any]:
 def _solve_table(rows: Rows) -> str:
     """Return what `solve(tolerance=...)` takes, own verdict included."""
     head = ("problem", "threads", "setting", "seed", "cpu s", "wall s", "rms judged", "rms stated")
-    head += ("status", "samples / N", "effective / N", "efficiency", "for verdicts / N", "load")
+    head += (
+        "status",
+        "samples / N",
+        "effective / N",
+        "efficiency",
+        "for verdicts / N",
+        "peak MB",
+        "load",
+    )
     lines = []
     for row in sorted(rows, key=lambda r: (_place(r["problem"]), r["setting"], r["seed"])):
         last, notes, n = row["checkpoints"][-1], row["notes"], row["n"]
@@ -238,7 +252,7 @@ def _solve_table(rows: Rows) -> str:
         ]
         line += [notes[name] / n for name in ("samples", "effective_samples")]
         line.append(f"{last['rms'] * math.sqrt(notes['effective_samples'] / max(n - 1, 1)):.2f}")
-        lines.append([*line, notes["evaluation_samples"] / n, row["load"]])
+        lines.append([*line, notes["evaluation_samples"] / n, notes.get("peak_mb"), row["load"]])
     return "`StochasticNewton.solve`, as users call it:\n\n" + results.table(head, lines)
 
 

@@ -2,6 +2,7 @@
 
 import json
 import math
+import time
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -10,7 +11,17 @@ import pytest
 import torch
 from scipy.fft import dct
 
-from benchmarks import block_judge, race, sampled, sampled_growth, sampled_peers, tables
+from benchmarks import (
+    block_judge,
+    race,
+    sampled,
+    sampled_growth,
+    sampled_map,
+    sampled_memory,
+    sampled_peers,
+    sampled_trend,
+    tables,
+)
 from benchmarks.gauss_newton import InverseSum, assignment, gauss_newton
 from benchmarks.problem import (
     Fit,
@@ -23,7 +34,9 @@ from benchmarks.race import Judged, Row, Watch, judge, time_to
 from benchmarks.sampled_libraries import OttChunks, heights_of, pot
 from benchmarks.sampled_problems import NAMES, SampledProblem, power_law
 from benchmarks.sgd import averaged_sgd
-from ot_latent.transport.warm_start import voronoi_heights
+from ot_latent.transport.measures import DiscreteMeasure
+from ot_latent.transport.sources import UniformBox
+from ot_latent.transport.warm_start import gaussian_heights, voronoi_heights
 
 TINY = "mixture-50-4"
 
@@ -432,3 +445,73 @@ def test_growth_is_fitted(tmp_path, monkeypatch):
     filled = tables.fill("<!-- sampled -->\n<!-- /sampled -->", tmp_path)
     assert "plain N^1.00" in filled
     assert "plain d^1.00" in filled
+
+
+def test_our_plain_solve_tells_its_peak_memory(tmp_path):
+    out = tmp_path / "sampled.json"
+    assert sampled.main(["--problem", TINY, "--peer", "ours-solve", "--out", str(out)]) == 0
+    peaks = [row["notes"]["peak_mb"] for row in json.loads(out.read_text())["rows"]]
+    assert all(peak is None or peak > 50 for peak in peaks)  # the interpreter alone takes more
+    assert sampled.solves(SampledProblem.named("mixture-1000000-32")) == [
+        {"tolerance": 0.5, "centroids": False}
+    ]
+
+
+@pytest.mark.skipif(not sampled_memory.STATUS.is_file(), reason="the system tells no such figures")
+def test_private_memory_is_watched_while_a_block_runs():
+    before = sampled_memory.megabytes("RssAnon")
+    with sampled_memory.PrivatePeak() as peak:
+        array = np.ones(20_000_000)  # 160 MB
+        time.sleep(0.1)
+        del array
+    assert before + 140 < peak.most
+    sampled_memory.reset_peak()
+    assert sampled_memory.megabytes("VmHWM") < before + 1000
+    assert sampled_memory.megabytes("no such figure") is None
+
+
+def test_a_map_is_written_measured_and_deleted(tmp_path, capsys):
+    out = tmp_path / "map.json"
+    size = ["--n", "4000", "--dim", "32", "--memory-budget", "60KB"]
+    assert sampled_map.main([*size, "--folder", str(tmp_path), "--out", str(out)]) == 0
+    (row,) = json.loads(out.read_text())["rows"]
+    assert list(tmp_path.iterdir()) == [out]
+    assert row["rows"] > 1
+    assert row["draws"] == -(-500 // row["rows"] ** 2) * row["rows"] ** 2
+    assert "| 4,000 | 32 |" in capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        sampled_map.main([])
+
+
+def test_a_map_starts_at_the_gaussian_coupling():
+    rng = np.random.default_rng(3)
+    points = (
+        np.linalg.qr(rng.standard_normal((400, 6)))[0] * 20
+    )  # equal variances, mean nearly zero
+    target = DiscreteMeasure.uniform(torch.from_numpy(points - points.mean(axis=0)))
+    ours = sampled_map.gaussian_start(target, 1 / 3)
+    full = gaussian_heights(UniformBox.centered(6), target)
+    apart = ours - full
+    near = (apart - apart.median()).abs().quantile(0.75)  # targets far outside are raised there
+    assert float(near) < 0.01 * float(full.std())
+
+
+def test_tenths_tell_noise_from_bias(tmp_path, capsys):
+    problem = SampledProblem.named("mixture-400-6")
+    target, draws = problem.target, 10**7
+    rng = np.random.default_rng(0)
+    fair = torch.from_numpy(rng.multinomial(draws, target.weights))
+    lines = sampled_trend.tenths(problem, fair)
+    assert all(line["rms"] < 0.01 for line in lines)
+    assert all(abs(line["error"]) < 4 * line["deviation"] for line in lines)
+    distance = torch.linalg.norm(target.points.double() - target.mean(), dim=1)
+    biased = target.weights * (1 + 0.1 * (distance > distance.median()))
+    lines = sampled_trend.tenths(problem, (draws * biased / biased.sum()).long())
+    value, deviation = sampled_trend.slope(lines)
+    assert value > 5 * deviation > 0
+    assert lines[-1]["error"] == pytest.approx(0.05 / 1.05, rel=1e-2)
+    assert lines[-1]["rms"] == pytest.approx(0.05 / 1.05, rel=1e-2)
+    out = tmp_path / "trend.json"
+    small = ["--problem", "mixture-200-8", "--tolerance", "0.3", "--draws", "20000"]
+    assert sampled_trend.main([*small, "--out", str(out)]) == 0
+    assert "slope from tenth to tenth" in capsys.readouterr().out
