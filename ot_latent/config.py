@@ -25,6 +25,7 @@ from pydantic_core import PydanticCustomError
 
 Model = Literal["auto", "mlp", "conv", "residual"]
 Loss = Literal["mse", "l1", "bce"]
+Prior = Literal["none", "vae", "wae"]
 SourceName = Literal["box", "ball", "gaussian"]
 SolverName = Literal["auto", "exact", "sampled", "pot"]
 Device = Literal["auto", "cpu", "cuda"]
@@ -135,6 +136,11 @@ class AutoencoderConfig(_Section):
     """Weight of the mean squared code in the loss."""
     neighbour_weight: float = Field(default=0.0, ge=0, allow_inf_nan=False)
     """Weight of the term that keeps neighbours in the data together and other rows apart."""
+    prior: Prior = "none"
+    """Draw codes towards a standard normal law, a rival of the transport: by divergence (vae: Kingma, Welling)
+    or by kernel discrepancy (wae: Tolstikhin et al.)."""
+    prior_weight: float = Field(default=1.0, ge=0, allow_inf_nan=False)
+    """Weight of the prior's term over the number of values of a row (1 with bce: the evidence bound)."""
     deformation: float = Field(default=0.0, ge=0, allow_inf_nan=False)
     """Smooth deformations of training images: rms of the displacement in pixels."""
     activation: Literal["auto", "silu", "relu"] = "auto"
@@ -157,12 +163,10 @@ class AutoencoderConfig(_Section):
 
 
 class PriorAutoencoderConfig(AutoencoderConfig):
-    """An autoencoder whose codes are drawn towards a standard normal law: a rival, not a part of runs."""
+    """An autoencoder that generates by itself: it always has a prior, and nothing else draws its codes."""
 
     prior: Literal["vae", "wae"] = "vae"
-    """vae: normal codes by divergence (Kingma, Welling); wae: by kernel discrepancy (Tolstikhin et al.)."""
-    prior_weight: float = Field(default=1.0, ge=0, allow_inf_nan=False)
-    """Weight of the prior's term over the number of values of a row (1 with bce: the evidence bound)."""
+    """vae: normal codes by divergence; wae: by kernel discrepancy."""
     code_noise: float = Field(default=0.0, ge=0, allow_inf_nan=False)
     """Further noise of codes in training, in units of their rms (wae only; vae draws its own)."""
     code_penalty: float = Field(default=0.0, ge=0, allow_inf_nan=False)

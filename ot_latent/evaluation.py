@@ -25,6 +25,7 @@ from ot_latent.baselines import (
     MixtureSampler,
     NormalisingFlowSampler,
     PlainMapSampler,
+    PriorSampler,
     ReferenceRuleSampler,
     VineCopulaSampler,
 )
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
 
 BASELINES = ("gaussian", "gmm10", "plain", "control", "heldout")
 OTHERS: tuple[str, ...] = ("gmm", "kde", "reference_rule", "copula", "vine", "flow")  # on request
-OTHERS += ("matching_independent", "matching_minibatch", "matching_semidiscrete")
+OTHERS += ("matching_independent", "matching_minibatch", "matching_semidiscrete", "prior")
 FEWEST = 40  # held-out rows below which the scores say nothing
 FITTED_ROWS = 20_000  # codes that a mixture is fitted to at most
 
@@ -73,7 +74,8 @@ def evaluate(
         chosen by BIC), "kde" (bandwidth by held-out likelihood), "reference_rule" (the
         two-cell rule of the AE-OT reference code on the same cells), "copula" (empirical beta),
         "vine" (needs pyvinecopulib), "flow" (needs zuko), "matching_independent", "matching_minibatch",
-        "matching_semidiscrete" (latent flows by flow matching on three couplings).
+        "matching_semidiscrete" (latent flows by flow matching on three couplings), "prior" (standard
+        normal codes, of an autoencoder trained with a prior).
     features : callable, optional
         Takes rows of data, returns (n, f) features; by default the classifier of the fit where
         there is one, else the codes.
@@ -99,10 +101,11 @@ def evaluate(
     DataError
         If there are fewer than 40 held-out rows, or they are not like the data of the fit.
     ValueError
-        If a baseline is unknown.
+        If a baseline is unknown, or "prior" is asked for where there is none.
     """
     names = _known(baselines)
     eye = _Eye.of(model, features)
+    _check_prior(names, eye.coder)
     if eye.coder is None:
         _check_columns(X_test, eye.sampler.n_features_in_)
     first, second = _halves(X_test, y, seed, limit)
@@ -203,6 +206,16 @@ def _known(baselines: Iterable[str]) -> list[str]:
     return names
 
 
+def _check_prior(names: list[str], coder: Any) -> None:
+    """Refuse to judge a prior that codes were not trained towards."""
+    config = getattr(getattr(coder, "model", None), "config", None)
+    if "prior" in names and (config is None or config.prior == "none"):
+        raise ValueError(
+            "baselines must be without 'prior' for codes that were trained without one, got it; leave "
+            "it out, or train with prior='vae' or 'wae' (ot-latent train --prior vae)."
+        )
+
+
 def _check_columns(codes: Any, columns: int) -> None:
     """Refuse what cannot be codes of the sampler."""
     shape = np.shape(codes)
@@ -240,6 +253,7 @@ def _rival(name: str, sampler: OTSampler) -> Any:
         "plain": lambda: PlainMapSampler(sampler),
         "control": lambda: ControlSampler(sampler),
         "reference_rule": lambda: ReferenceRuleSampler(sampler),
+        "prior": PriorSampler,
     }
     if name.startswith("matching_"):
         return FlowMatchingSampler(sampler, name.removeprefix("matching_"))

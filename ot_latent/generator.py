@@ -39,6 +39,9 @@ class LatentGenerator(FittedGenerator):
         Reconstruction loss.
     width, depth, initialisation, code_noise, code_penalty, neighbour_weight, deformation
         As in `config.AutoencoderConfig`.
+    prior, prior_weight
+        As in `config.AutoencoderConfig`: codes drawn towards a standard normal law, a rival of the
+        transport, which `evaluate` judges by ``baselines=["prior"]``.
     activation, regulariser, skip, bottleneck_rank
         As in `config.AutoencoderConfig`.
     epochs, batch_size, lr, weight_decay, validation_fraction, patience, mixed_precision
@@ -98,6 +101,8 @@ class LatentGenerator(FittedGenerator):
         code_noise: float = 0.05,
         code_penalty: float = 1e-4,
         neighbour_weight: float = 0.0,
+        prior: str = "none",
+        prior_weight: float = 1.0,
         deformation: float = 0.0,
         activation: str = "auto",
         regulariser: str = "weight_decay",
@@ -135,6 +140,8 @@ class LatentGenerator(FittedGenerator):
         self.code_noise = code_noise
         self.code_penalty = code_penalty
         self.neighbour_weight = neighbour_weight
+        self.prior = prior
+        self.prior_weight = prior_weight
         self.deformation = deformation
         self.activation = activation
         self.regulariser = regulariser

@@ -20,6 +20,7 @@ from ot_latent.baselines import (
     NormalisingFlowSampler,
     PlainMapSampler,
     PriorAutoencoder,
+    PriorSampler,
     ReferenceRuleSampler,
     VineCopulaSampler,
 )
@@ -214,6 +215,9 @@ def test_priors_generate_rows_like_the_data(prior):
     assert rival.encode(X).shape == (60, 3)
     noise = rival.sample_codes(5000, random_state=0)
     assert stats.kstest(noise.ravel(), "norm").pvalue > 1e-3
+    same = PriorSampler().fit(rival.encode(X)).sample(5000, random_state=0)
+    assert np.array_equal(same, noise)
+    assert same.dtype == noise.dtype
     twin = clone(rival)
     with pytest.raises(NotFittedError, match="PriorAutoencoder must be fitted"):
         twin.sample()

@@ -23,7 +23,10 @@ if TYPE_CHECKING:
     )
     from ot_latent.baselines.flows import NormalisingFlowSampler as NormalisingFlowSampler
     from ot_latent.baselines.matching import FlowMatchingSampler as FlowMatchingSampler
-    from ot_latent.baselines.priors import PriorAutoencoder as PriorAutoencoder
+    from ot_latent.baselines.priors import (
+        PriorAutoencoder as PriorAutoencoder,
+        PriorSampler as PriorSampler,
+    )
     from ot_latent.baselines.transported import (
         ControlSampler as ControlSampler,
         PlainMapSampler as PlainMapSampler,
@@ -38,7 +41,7 @@ __getattr__, __dir__, __all__ = attach(
         "densities": ["GaussianSampler", "KernelDensitySampler", "MixtureSampler"],
         "flows": ["NormalisingFlowSampler"],
         "matching": ["FlowMatchingSampler"],
-        "priors": ["PriorAutoencoder"],
+        "priors": ["PriorAutoencoder", "PriorSampler"],
         "transported": ["ControlSampler", "PlainMapSampler", "ReferenceRuleSampler"],
     },
 )

@@ -14,6 +14,31 @@ from sklearn.base import BaseEstimator
 from ot_latent._codes import resolve_device
 from ot_latent._random import Stream, rows, seed_from
 from ot_latent._validation import check_positive
+from ot_latent.baselines.base import Baseline
+
+_NUMBER = 7  # keeps these draws apart from those of other baselines
+
+
+class PriorSampler(Baseline):
+    """Standard normal codes, for the decoder of an autoencoder trained with a prior.
+
+    It takes nothing but their dimension from the codes of the fit. What it lacks beside a sampler that was
+    fitted to the same codes is what the prior loses, on one decoder.
+
+    Examples
+    --------
+    >>> codes = np.zeros((5, 2), dtype=np.float32)
+    >>> PriorSampler().fit(codes).sample(3, random_state=0).shape
+    (3, 2)
+    """
+
+    _number = _NUMBER
+
+    def _fit(self, codes: np.ndarray) -> None:
+        """Learn nothing."""
+
+    def _draw(self, rng: np.random.Generator, n: int) -> np.ndarray:
+        return _normal(rng, n, self.n_features_in_)
 
 
 class PriorAutoencoder(BaseEstimator):
@@ -47,8 +72,6 @@ class PriorAutoencoder(BaseEstimator):
     history_ : list of dict
         One entry per epoch.
     """
-
-    _number = 7
 
     def __init__(
         self,
@@ -148,15 +171,15 @@ class PriorAutoencoder(BaseEstimator):
         Returns
         -------
         ndarray of shape (n, latent_dim), float32
-            Standard normal codes.
+            Standard normal codes, those that `PriorSampler` draws.
         """
         check_positive(n, "n", integer=True)
         dim = self._fitted().model.config.latent_dim
 
         def draw(rng: np.random.Generator, m: int) -> np.ndarray:
-            return rng.standard_normal((m, dim), dtype=np.float32)
+            return _normal(rng, m, dim)
 
-        return rows(seed_from(random_state), Stream.BASELINE, 0, n, draw, self._number)
+        return rows(seed_from(random_state), Stream.BASELINE, 0, n, draw, _NUMBER)
 
     def sample(self, n: int = 1, random_state: Any = None) -> np.ndarray:
         """Generate data; row i depends on (seed, i) only.
@@ -182,3 +205,8 @@ class PriorAutoencoder(BaseEstimator):
                 "PriorAutoencoder must be fitted before it is used; call fit(X) first."
             )
         return self.coder_
+
+
+def _normal(rng: np.random.Generator, n: int, dim: int) -> np.ndarray:
+    """Return standard normal codes."""
+    return rng.standard_normal((n, dim), dtype=np.float32)

@@ -38,7 +38,7 @@ class Evaluate:
     features: Maybe[str] = None
     """Function pkg.mod:fn from rows to features (default: a classifier of the run, else codes)."""
     baselines: tuple[str, ...] = ("gaussian", "gmm10", "plain", "control", "heldout")
-    """Baselines to judge as well."""
+    """Baselines to judge as well (of a run trained with --prior also: prior)."""
     fail_under: Annotated[tuple[str, ...], arg(metavar="KEY=VALUE ...")] = ()
     """Exit with 4 where a score is smaller, such as recall=0.6."""
     fail_over: Annotated[tuple[str, ...], arg(metavar="KEY=VALUE ...")] = ()

@@ -23,6 +23,7 @@ from ot_latent.config import (
     Initialisation,
     Loss,
     Model,
+    Prior,
     Regulariser,
     RunConfig,
     SolverName,
@@ -36,7 +37,7 @@ SETTINGS = {
     "data": ("data", "data_dir", "labels", "label_column", "channels", "codes"),
     "autoencoder": (
         *("model", "latent_dim", "width", "depth", "initialisation", "loss"),
-        *("code_noise", "code_penalty", "neighbour_weight", "deformation"),
+        *("code_noise", "code_penalty", "neighbour_weight", "prior", "prior_weight", "deformation"),
         *("regulariser", "skip", "bottleneck_rank"),
     ),
     "training": ("epochs", "batch_size", "lr", "mixed_precision", "checkpoint_seconds"),
@@ -103,6 +104,10 @@ class Train:
     """Weight of the mean squared code."""
     neighbour_weight: Maybe[float] = None
     """Weight of the term that makes kinds of data islands of codes; try 0.05 with --latent-dim 2."""
+    prior: Maybe[Prior] = None
+    """vae, wae: an autoencoder whose decoded normal noise are samples, too (evaluate --baselines prior)."""
+    prior_weight: Maybe[float] = None
+    """Weight of the prior's term; less of it reconstructs better."""
     deformation: Maybe[float] = None
     """Smooth deformations of training images: rms of the displacement in pixels."""
     regulariser: Maybe[Regulariser] = None

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ot_latent._validation import DataError
-from ot_latent.config import AutoencoderConfig, PriorAutoencoderConfig
+from ot_latent.config import AutoencoderConfig
 from ot_latent.latent.homogeneous import AffineSkip, bend, narrow, resolve_activation
 from ot_latent.latent.layers import (
     BLOCK,
@@ -58,7 +58,7 @@ class Autoencoder(nn.Module):
         self.config, self.shape = config, tuple(int(s) for s in shape)
         self.kind = resolve_kind(config, self.shape)
         resolve_activation(config, self.kind)
-        self.variational = isinstance(config, PriorAutoencoderConfig) and config.prior == "vae"
+        self.variational = config.prior == "vae"
         outputs = config.latent_dim * (1 + self.variational)
         if self.kind == "mlp":
             self.encoder: nn.Module = _DenseEncoder(config, self.shape, outputs)

@@ -14,7 +14,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from ot_latent.config import AutoencoderConfig, PriorAutoencoderConfig
+from ot_latent.config import AutoencoderConfig
 
 SCALES = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 """Widths of the kernel, in units of the expected squared distance 2 d of two normal points."""
@@ -84,7 +84,7 @@ def prior_penalty(
     Parameters
     ----------
     config : AutoencoderConfig
-        A `config.PriorAutoencoderConfig`; others have no penalty.
+        Its `prior`, with its weight; without one there is no penalty.
     encoded : Tensor of shape (n, d) or (n, 2 d)
         Codes; for "vae" followed by the logarithms of their variances.
     draw : callable
@@ -97,7 +97,7 @@ def prior_penalty(
     Tensor of shape ()
         Penalty.
     """
-    if not isinstance(config, PriorAutoencoderConfig):
+    if config.prior == "none":
         return encoded.new_zeros(())
     if config.prior == "vae":
         mean, spread = split_code(encoded, config.latent_dim)

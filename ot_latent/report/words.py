@@ -53,6 +53,7 @@ SAMPLERS = {
     "matching_minibatch": ("Flow, mini-batch transport", "flow matching, pairs assigned per batch"),
     "matching_semidiscrete": ("Flow, our coupling", "flow matching on the solved transport"),
     "flow": ("Normalising flow", "neural splines, on the same codes"),
+    "prior": ("Prior", "standard normal codes, which the autoencoder was trained towards"),
     "gaussian": ("Gaussian", "the codes' mean and covariance"),
 }
 FEW = 1000  # reference rows below which distances between clouds are mostly their bias
