@@ -19,6 +19,7 @@ from benchmarks import (
     generation_images_autoencoders as autoencoders,
     generation_images_table,
     generation_stacked as stacked,
+    generation_tradeoff as tradeoff,
     results,
 )
 from benchmarks.generation_samplers import METHODS, Fits
@@ -30,7 +31,7 @@ FRESH_DATA = "fresh data"
 SHOWN = ("mixture_rate", "variance_ratio", "copy_rate", "novelty_ratio", "authenticity")
 SHOWN += ("data_copying",)
 SHOWERS = {"stacked": stacked.markdown, "images": generation_images_table.markdown}
-SHOWERS |= {"autoencoders": autoencoders.markdown}
+SHOWERS |= {"autoencoders": autoencoders.markdown, "tradeoff": tradeoff.markdown}
 RUNS = "folder in which trained networks and solved transports are kept, and found again"
 
 
@@ -127,6 +128,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--runs", type=Path, default=Path("runs/generation"), help=RUNS)
     told = "images: finished run of ot-latent train whose networks and transport are taken"
     parser.add_argument("--run", type=Path, help=told)
+    parser.add_argument("--figures", type=Path, help="tradeoff: folder of its pictures")
+    told = "images: codes that a costly sampler is fitted to at most (default 20,000)"
+    parser.add_argument("--fitted", type=int, help=told)
     parser.add_argument("--again", action="store_true", help="calibrate kept transports anew")
     return parser
 
@@ -140,7 +144,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(shown(results.read(options.out)))
         return 0
     measures = {"toy": _toy, "stacked": _stacked, "images": images.measure}
-    measures |= {"autoencoders": autoencoders.measure}
+    measures |= {"autoencoders": autoencoders.measure, "tradeoff": tradeoff.measure}
     print(shown(measures[options.table](options)))
     return 0
 

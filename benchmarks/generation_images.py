@@ -29,15 +29,16 @@ REAL, CEILING = "real, other half", "reconstructions"
 SAME = ("ours, affine", "control of affine")  # above three dimensions the default is affine
 SAMPLERS = {name: make for name, make in METHODS.items() if name not in SAME}
 COSTLY = ("mixture, BIC", "vine copula", "normalising flow")
-FITTED = 20_000  # codes that a costly sampler is fitted to at most
+FITTED = 20_000  # codes that a costly sampler is fitted to at most, unless told otherwise
 LATENT_DIM, ROWS = 32, 10_000
 
 
 class Case:
     """One set and seed: images, judges, autoencoder and codes.
 
-    With the option `run`, autoencoder and transport are those of a finished run of ``ot-latent train``
-    on the whole training part.
+    With the option `run`, the autoencoder is that of a finished run of ``ot-latent train`` on the whole
+    training part. Its own seed takes the run's transport; other seeds solve theirs anew on the same codes,
+    to the run's tolerance, so that they differ in transport, noise and halves.
     """
 
     def __init__(self, data: str, seed: int, runs: Path, **options: Any) -> None:
@@ -52,12 +53,14 @@ class Case:
         rows = len(train.x) if run else min(options["rows"], len(train.x))
         order = generator(seed, Stream.SPLIT, 4).permutation(len(train.x))[:rows]
         self.train = train.x[np.sort(order)]
+        self.labels = None if labels is None else labels[np.sort(order)]
         order = generator(seed, Stream.SPLIT, 2).permutation(len(test.x))
         half = min(len(order) // 2, options.get("limit") or len(order))
         self.a, self.b = (test.x[order[k * half : (k + 1) * half]] for k in range(2))
-        self.folder = runs / data / f"{rows}-{options['latent_dim']}-{seed}"
         self.settings = {k: options[k] for k in ("latent_dim", "epochs")}
         self.options = options
+        named = "" if run is None else f"-{models.digest(run, 'encoder')[:12]}"
+        self.folder = runs / data / f"{rows}-{self.latent_dim}-{seed}{named}"
 
     @property
     def latent_dim(self) -> int:
@@ -73,12 +76,15 @@ class Case:
 
     def transport(self, codes: np.ndarray) -> OTSampler:
         """Return the transport onto the codes: solved, or read."""
-        again = self.options.get("again", False)
-        if self.model is not None:
-            return models.extended(self.model.sampler_, again)
-        tolerance = self.options.get("tolerance")
-        folder = self.folder / "transport"
-        return models.transport(folder, codes, seed=self.seed, again=again, tolerance=tolerance)
+        settings = {"seed": self.seed, "again": self.options.get("again", False)}
+        folder, tolerance = self.folder / "transport", self.options.get("tolerance")
+        if self.model is None:
+            return models.transport(folder, codes, tolerance=tolerance, **settings)
+        kept = self.model.sampler_
+        if self.seed == kept.seed_:
+            return models.extended(kept, settings["again"])
+        labels, tolerance = None if kept.labels_ is None else self.labels, kept.transport_.tolerance
+        return models.transport(folder, codes, labels, tolerance=tolerance, **settings)
 
     def views(self, coder: TrainedCoder) -> dict[str, View]:
         """Return the training images and both halves, with their codes."""
@@ -111,11 +117,13 @@ def run(case: Case, methods: list[str]) -> Iterator[dict[str, Any]]:
     codes, judge, shared = views["train"].codes, case.judge(views), case.told(history)
     sampler = case.transport(codes)
     fits = Fits(codes, case.seed, sampler)
-    order = generator(case.seed, Stream.SPLIT, 3).permutation(len(codes))[:FITTED]
+    most = case.options.get("fitted") or FITTED
+    order = generator(case.seed, Stream.SPLIT, 3).permutation(len(codes))[:most]
     few = Fits(codes[np.sort(order)], case.seed, sampler)
     shared["mass_error"] = float(sampler.transport_.mass_error)
     for method in methods:
         row = shared | {"method": method, "failure": None, "load": os.getloadavg()[0]}
+        row["fitted"] = len(few.codes) if method in COSTLY else None
         cpu = time.process_time()
         try:
             made = _made(method, case, coder, views, few if method in COSTLY else fits)
@@ -149,6 +157,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         "judge_epochs": options.judge_epochs,
         "limit": options.limit,
         "run": options.run,
+        "fitted": options.fitted,
     }
     record = results.read(options.out)
     for seed in options.seeds:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,8 @@ from ot_latent.metrics.novelty import (
 LEARNT = 20_000  # images that a network learns from
 QUANTILE = 0.01  # share of real images that count as between classes
 RESAMPLES = 100
+
+_NOVELTY = (("novelty_ratio", "copy_rate"), ("feature_novelty", "feature_copies"))
 
 Interval = tuple[float, float, float]
 
@@ -133,14 +136,7 @@ class Judge:
         found: dict[str, Any] = {
             "spaces": {name: self._fidelity(name, made) for name in self.reference.features}
         }
-        first = next(iter(self.reference.features))
-        found["novelty_ratio"], found["copy_rate"] = self._novelty(
-            self.train.codes, self.reference.codes, made.codes
-        )
-        found["feature_novelty"], found["feature_copies"] = self._novelty(
-            *(view.features[first] for view in (self.train, self.reference, made))
-        )
-        found |= {"mixture_rate": None, "mode_kl": None}
+        found |= self.novelty(made) | {"mixture_rate": None, "mode_kl": None}
         if made.confidence is not None:
             level = mixture_threshold(self.reference.confidence, quantile=QUANTILE)
             found["mixture_rate"] = self._mean(made.confidence < level)
@@ -153,30 +149,54 @@ class Judge:
 
     def _fidelity(self, name: str, made: View) -> dict[str, Interval]:
         """Distance and memberships in one space."""
-        clouds: dict[str, Any] = {
-            "real": self.reference.features[name],
-            "generated": made.features[name],
+        clouds = self._clouds(name, made)
+        balls = membership(**clouds, neighbours=5)
+        return self.fidelity(name, made) | {
+            "density": self._mean(balls.density),
+            "coverage": self._mean(balls.coverage),
         }
-        manifold, balls = (membership(**clouds, neighbours=k) for k in (3, 5))
+
+    def fidelity(self, name: str, made: View) -> dict[str, Interval]:
+        """Distance, precision and recall in one space."""
+        clouds = self._clouds(name, made)
+        manifold = membership(**clouds, neighbours=3)
         distance = frechet_interval(**clouds, seed=self.seed, resamples=RESAMPLES)
         return {
             "frechet": _floats(distance),
             "precision": self._mean(manifold.precision),
             "recall": self._mean(manifold.recall),
-            "density": self._mean(balls.density),
-            "coverage": self._mean(balls.coverage),
         }
 
-    def _novelty(
-        self, train: np.ndarray, held: np.ndarray, made: np.ndarray
-    ) -> tuple[Interval, Interval]:
-        """Median distance to the training items over that of held-out ones; share of copies."""
-        level, new = (distance_to_closest(train=train, points=rows) for rows in (held, made))
-        ratio = self._interval(
-            lambda a, b: novelty_from_distances(float(np.median(a)), b), level, new
-        )
-        median = float(np.median(level))
-        return ratio, self._interval(lambda b: copies_from_distances(median, b), new)
+    def novelty(self, made: View) -> dict[str, Interval]:
+        """Median distance to the training items over that of held-out ones, and share of copies.
+
+        In codes, and in the features of the first network.
+        """
+        found = {}
+        for names, rows in zip(_NOVELTY, _two(made), strict=True):
+            train, level = self._levels[names[0]]
+            new = distance_to_closest(train=train, points=rows)
+            found[names[0]] = self._interval(
+                lambda a, b: novelty_from_distances(float(np.median(a)), b), level, new
+            )
+            median = float(np.median(level))
+            found[names[1]] = self._interval(
+                lambda b, median=median: copies_from_distances(median, b), new
+            )
+        return found
+
+    @cached_property
+    def _levels(self) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+        """Training items, and distances of held-out ones to the closest of them."""
+        pairs = zip(_NOVELTY, _two(self.train), _two(self.reference), strict=True)
+        return {
+            names[0]: (train, distance_to_closest(train=train, points=held))
+            for names, train, held in pairs
+        }
+
+    def _clouds(self, name: str, made: View) -> dict[str, Any]:
+        """Return the reference and what was made, in one space."""
+        return {"real": self.reference.features[name], "generated": made.features[name]}
 
     def _mean(self, verdicts: Any) -> Interval:
         return self._interval(np.mean, np.asarray(verdicts, dtype=float))
@@ -186,6 +206,11 @@ class Judge:
             statistic, *arrays, seed=self.seed, resamples=RESAMPLES, recentre=recentre
         )
         return _floats(found)
+
+
+def _two(view: View) -> tuple[np.ndarray, np.ndarray]:
+    """Return the codes, and the features of the first network."""
+    return view.codes, next(iter(view.features.values()))
 
 
 def _floats(values: Sequence[float]) -> Interval:

@@ -40,9 +40,9 @@ def _read(folder: Path, wanted: dict[str, Any]) -> tuple[dict[str, Any], dict[st
     return tensors, config
 
 
-def digest(folder: Path) -> str:
-    """Return the SHA-256 of the largest file of a folder: that of its parameters."""
-    largest = max(folder.glob("*.safetensors"), key=lambda path: path.stat().st_size)
+def digest(folder: Path, name: str = "") -> str:
+    """Return the SHA-256 of the largest file of a folder: that of its parameters, or of the network named."""
+    largest = max(folder.glob(f"{name}*.safetensors"), key=lambda path: path.stat().st_size)
     return hashlib.sha256(largest.read_bytes()).hexdigest()
 
 
@@ -80,14 +80,20 @@ def coder(
 
 
 def transport(
-    folder: Path, codes: np.ndarray, *, seed: int, again: bool = False, **settings: Any
+    folder: Path,
+    codes: np.ndarray,
+    labels: np.ndarray | None = None,
+    *,
+    seed: int,
+    again: bool = False,
+    **settings: Any,
 ) -> OTSampler:
     """Solve the transport onto codes, or read it; `again` calibrates its extension anew."""
     wanted = {"rows": len(codes), "seed": seed} | settings
     found = _read(folder, wanted)
     if found is None:
         began = time.process_time()
-        sampler = OTSampler(random_state=seed, **settings).fit(codes)
+        sampler = OTSampler(random_state=seed, **settings).fit(codes, labels)
         config = {"asked": wanted, "sampler": sampler.to_config()}
         config["cpu_s"] = time.process_time() - began
         persistence.save_folder(folder, tensors={"transport": sampler.to_tensors()}, config=config)

@@ -16,6 +16,8 @@ from benchmarks import (
     generation_pythae,
 )
 from ot_latent.config import AutoencoderConfig
+from ot_latent.datasets.loading import load
+from ot_latent.generator import LatentGenerator
 
 QUICK = ["--data", "digits", "--rows", "300", "--latent-dim", "6", "--epochs", "2"]
 QUICK += ["--judge-epochs", "1", "--limit", "60", "--seeds", "0"]
@@ -166,6 +168,31 @@ def test_images_are_measured_and_resumed(tmp_path, capsys):
     (row,) = json.loads((tmp_path / "autoencoders.json").read_text())["rows"]
     assert row["variant"] == "plain"
     assert row["held_out_mse"] > 0
+
+
+@pytest.mark.slow
+def test_seeds_of_a_run_share_its_networks_and_solve_their_own_transport(tmp_path):
+    digits = load("digits", split="train")
+    model = LatentGenerator(latent_dim=6, epochs=1, tolerance=0.5).fit(digits.x, digits.y)
+    model.save_pretrained(tmp_path / "run")
+    out, runs = tmp_path / "images.json", tmp_path / "runs"
+    told = ["--table", "images", *QUICK[:2], "--judge-epochs", "1", "--limit", "60"]
+    told += ["--run", str(tmp_path / "run"), "--runs", str(runs), "--out", str(out)]
+    assert generation.main([*told, "--seeds", "0", "1", "--methods", "ours"]) == 0
+    first, second = json.loads(out.read_text())["rows"]
+    assert first["judges"] == second["judges"]
+    assert first["mass_error"] == float(model.sampler_.transport_.mass_error)
+    assert first["mass_error"] != second["mass_error"]
+    (kept,) = runs.glob("digits/*-1-*/transport/config.json")  # seed 0 takes the run's own
+    before = kept.read_bytes()
+    assert generation.main([*told, "--seeds", "1", "--methods", "plain map"]) == 0
+    assert kept.read_bytes() == before
+    case = images.Case(
+        "digits", 1, runs, run=tmp_path / "run", latent_dim=6, epochs=None, limit=60, judge_epochs=1
+    )
+    solved = case.transport(case.coder()[0].encode(case.train))
+    assert solved.labels_ is not None
+    assert solved.transport_.tolerance == model.sampler_.transport_.tolerance
 
 
 def test_the_plain_autoencoder_is_plain():
