@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks import (
+    generation_ablation as ablation,
     generation_images as images,
     generation_images_autoencoders as autoencoders,
     generation_images_table,
@@ -31,7 +32,8 @@ FRESH_DATA = "fresh data"
 SHOWN = ("mixture_rate", "variance_ratio", "copy_rate", "novelty_ratio", "authenticity")
 SHOWN += ("data_copying",)
 SHOWERS = {"stacked": stacked.markdown, "images": generation_images_table.markdown}
-SHOWERS |= {"autoencoders": autoencoders.markdown, "tradeoff": tradeoff.markdown}
+SHOWERS |= {"autoencoders": autoencoders.markdown, "ablation": ablation.markdown}
+SHOWERS |= {"tradeoff": tradeoff.markdown}
 RUNS = "folder in which trained networks and solved transports are kept, and found again"
 
 
@@ -110,7 +112,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seeds", type=int, nargs="+", default=list(range(10)))
     parser.add_argument("--show", action="store_true", help="print what was measured so far")
     parser.add_argument("--out", type=Path, help="default: results/generation_TABLE.json")
-    parser.add_argument("--data", default="mnist", help="stacked, images: named set")
+    parser.add_argument(
+        "--data", default="mnist", help="named set; ablation: or a law in the plane"
+    )
+    parser.add_argument(
+        "--parts", nargs="+", choices=ablation.PARTS, default=ablation.PARTS, metavar="PART"
+    )
     parser.add_argument("--data-dir", help="its folder (else OT_LATENT_DATA)")
     parser.add_argument("--variants", nargs="+", choices=stacked.VARIANTS, default=["all"])
     parser.add_argument("--rows", type=int, help="training rows (stacked 60,000, images 10,000)")
@@ -144,7 +151,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(shown(results.read(options.out)))
         return 0
     measures = {"toy": _toy, "stacked": _stacked, "images": images.measure}
-    measures |= {"autoencoders": autoencoders.measure, "tradeoff": tradeoff.measure}
+    measures |= {"autoencoders": autoencoders.measure, "ablation": ablation.measure}
+    measures |= {"tradeoff": tradeoff.measure}
     print(shown(measures[options.table](options)))
     return 0
 

@@ -38,6 +38,7 @@ WRITERS = {
     "deformation": deformation.markdown,
     "efficiency": efficiency.markdown,
     "exact": exact.markdown,
+    "generation_ablation": generation.ablation.markdown,
     "generation_autoencoders": generation.autoencoders.markdown,
     "generation_images": generation.generation_images_table.markdown,
     "generation_stacked": generation.stacked.markdown,
