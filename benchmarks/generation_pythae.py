@@ -2,8 +2,10 @@
 
 ``python -m benchmarks generation_pythae --data mnist --seeds 0`` adds rows to the table of generated images. The
 networks are those of our autoencoder (for the VAE with twice the outputs), the images and the number of epochs
-its own; models, losses, training and samplers are pythae's, AdamW with a cosine from 1e-3. Novelty in codes takes
-the codes that each model's encoder gives to its images. ``pip install --no-deps pythae imageio`` brings the
+its own, unless `--stages` names those of a model and of what is fitted to its codes; models, losses, training and
+samplers are pythae's, AdamW with a cosine from 1e-3. The VAE takes the cross-entropy of pixels, with which its loss is
+the evidence bound; under pythae's default, normal pixels of unit variance, its reconstructions are blurred. Novelty in
+codes takes the codes that each model's encoder gives to its images. ``pip install --no-deps pythae imageio`` brings the
 library: what else it needs is here.
 """
 
@@ -30,6 +32,7 @@ from ot_latent.latent.priors import split_code
 
 RATE = 1e-3
 RAE, VAE = "RAE + mixture (pythae)", "two-stage VAE (pythae)"
+MODELS = {"rae": RAE, "vae": VAE}
 REBUILT = {RAE: "reconstructions by RAE (pythae)", VAE: "reconstructions by VAE (pythae)"}
 
 
@@ -72,7 +75,8 @@ def untrained(method: str, shape: tuple[int, ...], latent_dim: int, seed: int) -
         return pythae.models.RAE_L2(pythae.models.RAE_L2_Config(**size), encoder, decoder)
     config = PriorAutoencoderConfig(latent_dim=latent_dim, prior="vae")
     encoder, decoder = networks(build_autoencoder(config, shape, seed))
-    return pythae.models.VAE(pythae.models.VAEConfig(**size), encoder, decoder)
+    settings = pythae.models.VAEConfig(**size, reconstruction_loss="bce")
+    return pythae.models.VAE(settings, encoder, decoder)
 
 
 def train(model: Any, x: Tensor, epochs: int, seed: int) -> Any:
@@ -149,15 +153,17 @@ def sampled(model: Any, method: str, x: Tensor, n: int, epochs: int, seed: int) 
         return sampler.sample(num_samples=n, return_gen=True)
 
 
-def run(case: images.Case, epochs: int) -> Iterator[dict[str, Any]]:
-    """Yield four rows: samples and reconstructions of both models."""
+def run(
+    case: images.Case, stages: tuple[int, int], methods: Sequence[str]
+) -> Iterator[dict[str, Any]]:
+    """Yield two rows a model, reconstructions and samples, after some epochs of each stage."""
     codec = case.court.codec
     x = codec.encode(case.train)
-    told = case.told({"history": [None] * epochs, "cpu_s": None})
-    for method in (RAE, VAE):
+    told = case.told({"history": [None] * stages[0], "cpu_s": None})
+    for method in methods:
         name = "pythae-rae" if method == RAE else "pythae-vae"
         latent_dim = case.settings["latent_dim"]
-        model, seconds = trained(case.folder / name, method, x, latent_dim, epochs, case.seed)
+        model, seconds = trained(case.folder / name, method, x, latent_dim, stages[0], case.seed)
         encode, decode = _coder(model)
         views = {
             key: case.court.view(rows, encode(codec.encode(rows)).numpy())
@@ -169,7 +175,7 @@ def run(case: images.Case, epochs: int) -> Iterator[dict[str, Any]]:
         seen = case.court.view(rebuilt, views["a"].codes)
         yield row | {"method": REBUILT[method], "cpu_s": 0.0} | judge.score(seen)
         cpu = time.process_time()
-        made = sampled(model, method, x, len(case.b), epochs, case.seed)
+        made = sampled(model, method, x, len(case.b), stages[1], case.seed)
         row["cpu_s"] = time.process_time() - cpu
         made = made.reshape(len(case.b), *x.shape[1:])
         seen = case.court.view(codec.decode(made), encode(made).numpy())
@@ -198,7 +204,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--rows", type=int, default=images.ROWS)
     parser.add_argument("--latent-dim", type=int, default=images.LATENT_DIM)
-    parser.add_argument("--epochs", type=int, help="default: as many as our autoencoder took")
+    parser.add_argument("--epochs", type=int, help="of our autoencoder, which is read or trained")
+    told = (
+        "of a model and of what is fitted to its codes (default: as many as our autoencoder took)"
+    )
+    parser.add_argument("--stages", type=int, nargs=2, metavar="EPOCHS", help=told)
+    parser.add_argument("--models", nargs="+", choices=MODELS, default=list(MODELS))
     parser.add_argument("--limit", type=int, help="rows of a held-out half at most")
     parser.add_argument("--judge-epochs", type=int)
     parser.add_argument("--runs", type=Path, default=Path("runs/generation"))
@@ -209,11 +220,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
             "pythae must be installed, got none; try pip install --no-deps pythae imageio."
         )
     out, data, runs = (options.pop(key) for key in ("out", "data", "runs"))
+    stages, methods = options.pop("stages"), [MODELS[name] for name in options.pop("models")]
     record = results.read(out)
     for seed in options.pop("seeds"):
         case = images.Case(data, seed, runs, **options)
         epochs = len(case.coder()[1]["history"])
-        for row in run(case, epochs):
+        for row in run(case, tuple(stages or (epochs, epochs)), methods):
             record = results.merge(out, [row], images.KEY)
     print(generation_images_table.markdown(record))
     return 0
