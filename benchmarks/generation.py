@@ -123,6 +123,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--rows", type=int, help="training rows (stacked 60,000, images 10,000)")
     parser.add_argument("--coder-rows", type=int, help="stacked: rows of the autoencoder, if fewer")
     parser.add_argument("--samples", type=int, default=stacked.SAMPLES)
+    kinds = [stacked.WHOLE, stacked.CHANNELS]
+    parser.add_argument("--coder", choices=kinds, default=stacked.WHOLE, help="stacked: it codes")
     parser.add_argument("--latent-dim", type=int, help="stacked 48, images 32")
     parser.add_argument("--epochs", type=int)
     parser.add_argument("--tolerance", type=float, help="rms cell error (default 0.1)")
@@ -179,7 +181,7 @@ def _stacked(options: argparse.Namespace) -> dict[str, Any]:
         "samples": options.samples,
         "tolerance": options.tolerance,
     }
-    sizes |= {"coder_rows": options.coder_rows}
+    sizes |= {"coder_rows": options.coder_rows, "kind": options.coder}
     sizes |= {"runs": options.runs / f"stacked-{options.data}", "again": options.again}
     for seed in options.seeds:
         for variant in options.variants:

@@ -16,6 +16,7 @@ import numpy as np
 
 from benchmarks import generation_images_models as models, results
 from benchmarks.generation_samplers import METHODS, Fits
+from ot_latent.coders import TrainedCoder
 from ot_latent.features import ClassFeatures
 from ot_latent.latent.preprocessing import DataCodec
 from ot_latent.metrics import copy_rate, novelty_ratio
@@ -23,7 +24,8 @@ from ot_latent.metrics import copy_rate, novelty_ratio
 MODES = 1000
 SAMPLES = 26_000  # the number of the literature
 VARIANTS = ("all", "absent", "tail")
-KEY = ("data", "variant", "method", "seed", "rows")
+KEY = ("data", "variant", "method", "seed", "rows", "coder")
+WHOLE, CHANNELS = "of images", "of channels"  # what an autoencoder codes
 REAL, CEILING = "real images", "reconstructions"
 SHOWN = ("modes", "mode_count", "kl", "kl_floor", "novelty_ratio", "copy_rate", "absent_rate")
 SHOWN += ("rare_within",)
@@ -46,6 +48,33 @@ class Stacked:
 
     images: np.ndarray
     modes: np.ndarray
+
+
+@dataclass(frozen=True)
+class ChannelCoder:
+    """One autoencoder of single digits for each channel: the codes of an image are those of its digits."""
+
+    digits: TrainedCoder
+
+    def encode(self, images: np.ndarray) -> np.ndarray:
+        """Return the codes of stacked digits, channel by channel."""
+        return self.digits.encode(images.reshape(-1, *images.shape[2:])).reshape(len(images), -1)
+
+    def decode(self, codes: np.ndarray) -> np.ndarray:
+        """Return the stacked digits of codes."""
+        made = self.digits.decode(codes.reshape(3 * len(codes), -1))
+        return made.reshape(len(codes), 3, *made.shape[1:])
+
+
+def trained(
+    folder: Path, images: np.ndarray, kind: str, *, seed: int, latent_dim: int, **options: Any
+) -> tuple[TrainedCoder | ChannelCoder, dict[str, Any]]:
+    """Train an autoencoder of whole images, or one of their channels, or read it."""
+    if kind == WHOLE:
+        return models.coder(folder, images, seed=seed, latent_dim=latent_dim, **options)
+    digits = images.reshape(-1, *images.shape[2:])
+    coder, told = models.coder(folder, digits, seed=seed, latent_dim=latent_dim // 3, **options)
+    return ChannelCoder(coder), told
 
 
 def shares(variant: str, seed: int) -> np.ndarray:
@@ -154,15 +183,17 @@ def run(
     samples: int = SAMPLES,
     tolerance: float | None = None,
     coder_rows: int | None = None,
+    kind: str = WHOLE,
     again: bool = False,
     **options: Any,
 ) -> Iterator[dict[str, Any]]:
     """Yield a row per method: one autoencoder, the samplers on its codes, the same judge."""
     p, read = shares(variant, seed), reader(runs / "reader", *train)
-    learnt, own = coder_rows or rows, runs / f"{variant}-{coder_rows or rows}-{seed}"
+    learnt, end = coder_rows or rows, "" if kind == WHOLE else "-channels"
+    own = runs / f"{variant}-{learnt}-{seed}{end}"
     even = variant == "tail"  # long-tailed sets are given by the counts of their classes
     images = stack(*train, learnt, p, seed, even).images
-    coder, told = models.coder(own / "coder", images, seed=seed, **options)
+    coder, told = trained(own / "coder", images, kind, seed=seed, **options)
     data = stack(*train, rows, p, seed, even)
     fresh = stack(*held_out, min(rows, samples), p, seed + 1)
     codes, other = coder.encode(data.images), coder.encode(fresh.images)
@@ -170,6 +201,7 @@ def run(
     sampler = models.transport(folder, codes, seed=seed, again=again, tolerance=tolerance)
     fits = Fits(codes, seed, sampler)
     shared = {"variant": variant, "seed": seed, "rows": rows, "latent_dim": codes.shape[1]}
+    shared |= {"coder": kind}
     shared |= {
         "coder_rows": learnt,
         "epochs": len(told["history"]),
@@ -197,6 +229,7 @@ def markdown(record: dict[str, Any]) -> str:
     """Return the table: medians over seeds of what was measured."""
     head = [
         "variant",
+        "autoencoder",
         "method",
         "rows",
         "seeds",
@@ -208,15 +241,16 @@ def markdown(record: dict[str, Any]) -> str:
         "copies, %",
     ]
     head += ["absent classes, %", "rare in interval", "rare outside all", "rare classes together"]
-    groups: dict[tuple[str, str, int], list[dict[str, Any]]] = {}
+    groups: dict[tuple[str, str, str, int], list[dict[str, Any]]] = {}
     for row in record["rows"]:
         if row["failure"] is None:
-            groups.setdefault((row["variant"], row["method"], row["rows"]), []).append(row)
+            key = (row["variant"], row["coder"], row["method"], row["rows"])
+            groups.setdefault(key, []).append(row)
     lines = []
-    for (variant, method, rows), own in groups.items():
+    for (variant, kind, method, rows), own in groups.items():
         mid = {k: float(np.median([row[k] for row in own])) for k in SHOWN}
         modes = f"{mid['modes']:.0f}/{mid['mode_count']:.0f}"
-        lines.append([variant, method, rows, len(own), modes, mid["kl"], mid["kl_floor"]])
+        lines.append([variant, kind, method, rows, len(own), modes, mid["kl"], mid["kl_floor"]])
         known = [training_divergence(variant, row["seed"], rows) for row in own]
         lines[-1].append(float(np.median(known)))
         lines[-1] += [mid["novelty_ratio"], 100 * mid["copy_rate"], 100 * mid["absent_rate"]]
@@ -230,6 +264,6 @@ def markdown(record: dict[str, Any]) -> str:
 def _settings(row: dict[str, Any]) -> str:
     """Say what a row's samplers were fitted to."""
     return (
-        f"{row['variant']}, {row['rows']:,} rows: autoencoder of {row['latent_dim']} dimensions, trained on "
+        f"{row['variant']}, {row['rows']:,} rows: autoencoder {row['coder']}, {row['latent_dim']} dimensions, trained on "
         f"{row['coder_rows']:,} rows for {row['epochs']} epochs; cells solved to rms {row['mass_error']:.3f}."
     )

@@ -139,10 +139,27 @@ def test_rare_classes_are_judged_one_by_one_all_at_once_and_together():
     assert found["rare_excess"] > 10
 
 
+def test_a_coder_of_channels_treats_them_alike(tmp_path):
+    images = np.random.default_rng(0).integers(0, 255, size=(20, 3, 8, 8)).astype(np.uint8)
+    options = {"seed": 0, "latent_dim": 6, "epochs": 1}
+    coder, told = generation_stacked.trained(
+        tmp_path, images, generation_stacked.CHANNELS, **options
+    )
+    assert len(told["history"]) == 1
+    codes = coder.encode(images)
+    assert codes.shape == (20, 6)
+    turned = coder.encode(images[:, ::-1])
+    assert np.allclose(turned.reshape(20, 3, 2)[:, ::-1].reshape(20, 6), codes, atol=1e-5)
+    made = coder.decode(codes)
+    assert made.shape == images.shape
+    assert (made[:, 1] == coder.digits.decode(codes[:, 2:4])).all()
+
+
 def test_every_column_of_stacked_digits_has_a_figure():
     keys = ("kl", "kl_floor", "novelty_ratio", "copy_rate", "absent_rate", "rare_within")
     row = dict.fromkeys(keys, 0.5) | {"modes": 9, "mode_count": 10, "variant": "all", "rows": 50}
     row |= {"method": "ours", "seed": 0, "failure": None, "latent_dim": 6, "coder_rows": 40}
+    row |= {"coder": generation_stacked.WHOLE}
     row |= {"epochs": 2, "mass_error": 0.1}
     head, _, line, *_ = generation_stacked.markdown({"rows": [row]}).splitlines()
     assert head.count("|") == line.count("|")
