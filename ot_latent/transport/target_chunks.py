@@ -16,7 +16,8 @@ from ot_latent.transport.product import ProductForm
 if TYPE_CHECKING:
     from ot_latent.kernels.crossed import PackedTargets
 
-HELD_ROWS, LEAST_ROWS = 2**16, 1024  # of a chunk that is held, and of one that is not
+HELD_ROWS, HELD_NUMBERS = 2**16, 2**25  # of a chunk that is held, at most
+LEAST_ROWS = 1024  # of one that is not
 COPIES = 4  # of a chunk, while it is centred, pulled back and packed
 
 
@@ -80,7 +81,7 @@ class TargetChunks:
         """Pack chunk after chunk."""
         from ot_latent.kernels.crossed import pack_targets
 
-        step = HELD_ROWS
+        step = max(LEAST_ROWS, min(HELD_ROWS, HELD_NUMBERS // self.target.dim))
         if not self.fits:
             budget = parse_bytes(self.memory_budget or 0)
             step = max(LEAST_ROWS, min(step, budget // (8 * COPIES * self.target.dim)))

@@ -257,6 +257,19 @@ def test_targets_beyond_the_budget_are_packed_anew_and_change_nothing(tmp_path):
     assert len(list(crossing.chunks)) == 3  # no fewer than 1,024 rows at a time
 
 
+def test_held_targets_are_packed_in_chunks_that_do_not_grow_with_the_dimension(monkeypatch):
+    source, target = UniformBox.unit(6), DiscreteMeasure.uniform(cloud(3000, 6))
+    form = product_form(source, target)
+    whole = Crossing(source, target, form)
+    monkeypatch.setattr("ot_latent.transport.target_chunks.HELD_NUMBERS", 6 * 1024)
+    parts = Crossing(source, target, form)
+    assert (len(list(whole.chunks)), len(list(parts.chunks))) == (1, 3)
+    z = whole.rows(0, Stream.FIT, 0, 64, 16)
+    heights = torch.zeros(3000, dtype=torch.float64)
+    for ours, theirs in zip(parts.meet(z, 16, heights), whole.meet(z, 16, heights), strict=True):
+        assert torch.equal(ours, theirs)
+
+
 def test_distinct_points_are_taken_as_they_are():
     points = cloud(50, 3).double()
     target = DiscreteMeasure.distinct(points)
