@@ -2,8 +2,9 @@
 
 ``python -m benchmarks sampled_map --folder FOLDER`` writes N standard normal float32 points to a file in
 the folder (21 GB by default), measures, and deletes it. What is timed are the solver's own samplers under
-its memory budget: preparing them, the first draws (which choose the blocks), the draws of a step. The
-file is read anew in every one of them, from the disk where the system cannot hold it.
+its memory budget: preparing them, and the draws of a step, in blocks chosen by draws among some targets.
+The file is read several times to prepare and anew in every step, from the disk where the system cannot
+hold it.
 """
 
 from __future__ import annotations
@@ -24,14 +25,14 @@ from torch import Tensor
 from benchmarks import results
 from benchmarks.sampled_memory import PrivatePeak, megabytes
 from ot_latent.transport.measures import DiscreteMeasure
-from ot_latent.transport.samplers import TRIAL_BLOCKS, Samplers
+from ot_latent.transport.samplers import TRIAL_BLOCKS, Samplers, best_rows
 from ot_latent.transport.sources import Source, UniformBox
 from ot_latent.transport.stochastic import PLANNED_EFFICIENCY
 
 KEY = ("n", "dim", "memory_budget", "threads")
 TARGETS, DIM = 1_280_000, 4_096
 CHUNK_NUMBERS = 2**24  # written at a time
-WARM_UP_N = 2_000
+WARM_UP_N, SOME = 2_000, 2**15  # targets that compile, and that choose the blocks
 STEP_SHARE = 8  # of N: the draws of the solver's first steps
 LEVEL = 0.2  # rms whose draws are told
 SEED = 7
@@ -90,17 +91,25 @@ def samplers_of(source: Source, target: DiscreteMeasure, memory_budget: str | No
     return Samplers(source, target, 0, "auto", memory_budget, centroids=False)
 
 
+def chosen_rows(source: Source, target: DiscreteMeasure, memory_budget: str) -> int:
+    """Choose the rows of a block as the solver does after its first draws, here with some targets."""
+    some = DiscreteMeasure.distinct(target.points[:: max(1, len(target) // SOME)])
+    samplers = samplers_of(source, some, memory_budget)
+    trial, heights = samplers.trial(), gaussian_start(some, 1 / 3)
+    look = trial.look(heights, TRIAL_BLOCKS * trial.rows**2)
+    return best_rows(look.inflation, trial.rows, target.dim, len(target))
+
+
 def measure(path: Path, memory_budget: str) -> dict[str, Any]:
-    """Prepare the samplers, make the first draws and those of one step."""
+    """Choose blocks, prepare the samplers, make the draws of one step."""
     target = DiscreteMeasure.distinct(np.load(path, mmap_mode="r"))
     n, dim = target.points.shape
     source, before, stages = UniformBox.centered(dim), megabytes("RssAnon"), Stages()
     with PrivatePeak() as peak:
+        rows = chosen_rows(source, target, memory_budget)
         samplers = stages.run("prepare", lambda: samplers_of(source, target, memory_budget))
         heights = stages.run("heights", lambda: gaussian_start(target, 1 / 3))
-        trial = samplers.trial()
-        look = stages.run("trial", lambda: trial.look(heights, TRIAL_BLOCKS * trial.rows**2))
-        sampler = samplers.of(samplers.chosen_rows(look.inflation))
+        sampler = samplers.of(rows)
         draws = sampler.whole(n // STEP_SHARE)
         found = stages.run("step", lambda: sampler.look(heights, draws))
     row = {"n": n, "dim": dim, "memory_budget": memory_budget, "rows": sampler.rows}
@@ -122,36 +131,20 @@ def warm_up(dim: int) -> None:
 
 def markdown(record: dict[str, Any]) -> str:
     """Return a line per size."""
-    head = (
-        "N",
-        "d",
-        "GB",
-        "budget",
-        "threads",
-        "prepared: cpu s (wall)",
-        "first draws: cpu s (wall)",
-    )
-    head += ("A", "v", "draws of a step", "cpu s (wall)", "cpu s / 10^6 draws", "wall")
+    head = ("N", "d", "GB", "budget", "threads", "prepared: cpu s (wall)", "A", "v")
+    head += ("draws of a step", "cpu s (wall)", "cpu s / 10^6 draws", "wall")
     head += (f"draws / N to rms {LEVEL:g}", "private MB before", "at most", "load")
     lines = []
     for row in record["rows"]:
-        both = (
-            f"{row[f'{s}_cpu_s']:.3g} ({row[f'{s}_wall_s']:.3g})"
-            for s in ("prepare", "trial", "step")
+        stages = (
+            f"{row[f'{s}_cpu_s']:.3g} ({row[f'{s}_wall_s']:.3g})" for s in ("prepare", "step")
         )
-        prepared, trial, step = both
         million = (1e6 * row[f"step_{clock}_s"] / row["draws"] for clock in ("cpu", "wall"))
-        size, v = 4e-9 * row["n"] * row["dim"], row["inflation"]
-        line = [row["n"], row["dim"], size, row["memory_budget"], row["threads"], prepared, trial]
-        line += [
-            row["rows"],
-            v,
-            row["draws"],
-            step,
-            *million,
-            v * (PLANNED_EFFICIENCY / LEVEL) ** 2,
-        ]
-        lines.append([*line, row.get("before_mb"), row.get("private_mb"), row["load"]])
+        (prepared, step), v = stages, row["inflation"]
+        line = [row["n"], row["dim"], 4e-9 * row["n"] * row["dim"], row["memory_budget"]]
+        line += [row["threads"], prepared, row["rows"], v, row["draws"], step, *million]
+        line += [v * (PLANNED_EFFICIENCY / LEVEL) ** 2, row.get("before_mb"), row.get("private_mb")]
+        lines.append([*line, row["load"]])
     return results.table(head, lines)
 
 
