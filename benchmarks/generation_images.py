@@ -29,6 +29,7 @@ REAL, CEILING = "real, other half", "reconstructions"
 SAME = ("ours, affine", "control of affine")  # above three dimensions the default is affine
 SAMPLERS = {name: make for name, make in METHODS.items() if name not in SAME}
 COSTLY = ("mixture, BIC", "vine copula", "normalising flow")
+ALONE = (*COSTLY, "Gaussian", "kernel density", "beta copula")  # samplers that need no transport
 FITTED = 20_000  # codes that a costly sampler is fitted to at most, unless told otherwise
 LATENT_DIM, ROWS = 32, 10_000
 
@@ -115,12 +116,13 @@ def run(case: Case, methods: list[str]) -> Iterator[dict[str, Any]]:
     coder, history = case.coder()
     views = case.views(coder)
     codes, judge, shared = views["train"].codes, case.judge(views), case.told(history)
-    sampler = case.transport(codes)
+    alone = set(methods) <= {REAL, CEILING, *ALONE}
+    sampler = None if alone else case.transport(codes)
     fits = Fits(codes, case.seed, sampler)
     most = case.options.get("fitted") or FITTED
     order = generator(case.seed, Stream.SPLIT, 3).permutation(len(codes))[:most]
     few = Fits(codes[np.sort(order)], case.seed, sampler)
-    shared["mass_error"] = float(sampler.transport_.mass_error)
+    shared["mass_error"] = sampler and float(sampler.transport_.mass_error)
     for method in methods:
         row = shared | {"method": method, "failure": None, "load": os.getloadavg()[0]}
         row["fitted"] = len(few.codes) if method in COSTLY else None

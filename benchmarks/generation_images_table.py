@@ -147,15 +147,25 @@ def _part(key: tuple[Any, ...], rows: list[dict[str, Any]]) -> str:
         f"Judges (SHA-256): {digests}."
     )
     failed = sorted({f"{r['method']}: {r['failure']}" for r in rows if r["failure"]})
-    notes = [*verdict(found, spaces), *(f"Not measured: {line}" for line in failed)]
+    notes = [*verdict(found, spaces), *_fitted(found), *(f"Not measured: {r}" for r in failed)]
     return "\n\n".join(
         [told, results.table(head, _lines(found, spaces)), "\n".join(f"- {n}" for n in notes)]
     )
 
 
-def _span(values: set[Any]) -> str:
+def _fitted(found: dict[str, Group]) -> list[str]:
+    """Say which samplers were fitted to a part of the codes."""
+    parts = {
+        method: _span({row.get("fitted") for row in group.rows} - {None}, ",")
+        for method, group in found.items()
+    }
+    named = [f"{method} {count}" for method, count in parts.items() if count != "-"]
+    return [f"Fitted to a part of the codes: {', '.join(named)}."] if named else []
+
+
+def _span(values: set[Any], form: str = "") -> str:
     """Return one number, or the least and the largest."""
-    show: Callable[[Any], str] = lambda v: f"{v:.3f}" if isinstance(v, float) else str(v)  # noqa: E731
+    show: Callable[[Any], str] = lambda v: f"{v:.3f}" if isinstance(v, float) else f"{v:{form}}"  # noqa: E731
     if not values:
         return "-"
     low, high = min(values), max(values)

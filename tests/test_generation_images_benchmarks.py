@@ -130,6 +130,8 @@ def test_the_table_says_where_a_rival_wins():
     assert "wholly below ours (classifier): control." in said
     assert "Not measured: vine copula: no library" in said
     assert "rms 0.100" in said
+    rows[-1] |= {"failure": None, "fitted": 2_000}
+    assert "Fitted to a part of the codes: vine copula 2,000." in table.markdown({"rows": rows})
     won = table.markdown({"rows": [_row(images.CEILING, 0, 1.0), _row("ours", 0, 1.0, 0.8)]})
     assert "1.00 and 1.00, ours is not above." in won
     assert "(classifier): none." in won
