@@ -137,8 +137,7 @@ class AutoencoderConfig(_Section):
     neighbour_weight: float = Field(default=0.0, ge=0, allow_inf_nan=False)
     """Weight of the term that keeps neighbours in the data together and other rows apart."""
     prior: Prior = "none"
-    """Draw codes towards a standard normal law, a rival of the transport: by divergence (vae: Kingma, Welling)
-    or by kernel discrepancy (wae: Tolstikhin et al.)."""
+    """Draw codes towards a standard normal law, a rival of the transport; see `latent.priors`."""
     prior_weight: float = Field(default=1.0, ge=0, allow_inf_nan=False)
     """Weight of the prior's term over the number of values of a row (1 with bce: the evidence bound)."""
     deformation: float = Field(default=0.0, ge=0, allow_inf_nan=False)
@@ -188,6 +187,12 @@ class TrainingConfig(_Section):
     """Share of the training rows held out for early stopping."""
     patience: int = Field(default=5, ge=1)
     """Epochs without a better validation loss before training stops."""
+    refine_epochs: int = Field(default=0, ge=0)
+    """Further epochs in which the decoder alone is trained on, to be sharper (0: none)."""
+    refine_features: float = Field(default=0.3, ge=0, allow_inf_nan=False)
+    """Weight of the distance in a small critic's features, in the refinement."""
+    refine_adversarial: float = Field(default=0.03, ge=0, allow_inf_nan=False)
+    """Weight of what the critic says of decoded codes, in the refinement."""
     mixed_precision: Literal["no", "bf16", "fp16"] = "no"
     """Precision of the forward pass."""
     checkpoint_seconds: float = Field(default=20.0, ge=0, allow_inf_nan=False)
@@ -369,9 +374,8 @@ def sentence(error: pydantic.ValidationError, schema: type[BaseModel]) -> str:
         The refusal.
     """
     details = error.errors(include_url=False)
-    details.sort(
-        key=lambda entry: entry["type"] != "extra_forbidden"
-    )  # a typing error explains most
+    # a typing error explains most
+    details.sort(key=lambda entry: entry["type"] != "extra_forbidden")
     first, rest = details[0], len(details) - 1
     path = [str(part) for part in first["loc"]]
     name = ".".join(path) or schema.__name__

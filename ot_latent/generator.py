@@ -46,6 +46,8 @@ class LatentGenerator(FittedGenerator):
         As in `config.AutoencoderConfig`.
     epochs, batch_size, lr, weight_decay, validation_fraction, patience, mixed_precision
         As in `config.TrainingConfig`.
+    refine_epochs, refine_features, refine_adversarial
+        As in `config.TrainingConfig`: a sharper decoder, the codes stay.
     device : {"auto", "cpu", "cuda"}, default="auto"
         Where to compute; "auto" takes the GPU where there is one.
     channels : {"first", "last"}, optional
@@ -94,6 +96,9 @@ class LatentGenerator(FittedGenerator):
         weight_decay: float = 1e-4,
         validation_fraction: float = 0.05,
         patience: int = 5,
+        refine_epochs: int = 0,
+        refine_features: float = 0.3,
+        refine_adversarial: float = 0.03,
         mixed_precision: str = "no",
         width: int = 32,
         depth: int | str | None = None,
@@ -133,6 +138,8 @@ class LatentGenerator(FittedGenerator):
         self.weight_decay = weight_decay
         self.validation_fraction = validation_fraction
         self.patience = patience
+        self.refine_epochs = refine_epochs
+        self.refine_features, self.refine_adversarial = refine_features, refine_adversarial
         self.mixed_precision = mixed_precision
         self.width = width
         self.depth = depth

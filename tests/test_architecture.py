@@ -24,14 +24,14 @@ FLOORS = [
     | {"kernels.deformations", "kernels.polygons", "kernels.polyhedra", "kernels.triton_best", "kernels.triton_crossed"}
     | {"latent.accelerator", "latent.layers", "latent.priors"}
     | {"transport.hull", "transport.measures", "transport.processes", "transport.sources", "transport.stratified"},
-    {"kernels.crossed", "kernels.dispatch", "kernels.grid2d", "kernels.grid3d", "latent.homogeneous", "persistence"}
+    {"kernels.crossed", "kernels.dispatch", "kernels.grid2d", "kernels.grid3d", "latent.critic", "latent.homogeneous", "persistence"}
     | {"transport.chi_square", "transport.domains", "transport.laplacian", "transport.product"},
     {"kernels.cells2d", "kernels.cells3d"}
     | {"latent.autoencoder", "latent.batches", "latent.classifier", "latent.neighbours", "latent.preprocessing"}
     | {"latent.training_state", "transport.cells", "transport.potential", "transport.source_kinds"}
     | {"transport.intervals", "transport.neighbours", "transport.smooth_functions", "transport.surroundings", "transport.target_chunks", "transport.unique_rows"},
-    {"transport.barycentric", "transport.corner_lists", "transport.crossing", "transport.local_fit", "transport.local_law"},
-    {"metrics", "raster", "theory", "run_folder", "transport.solution", "transport.triangulation"}
+    {"latent.loop", "transport.barycentric", "transport.corner_lists", "transport.crossing", "transport.local_fit", "transport.local_law"},
+    {"latent.refinement", "metrics", "raster", "theory", "run_folder", "transport.solution", "transport.triangulation"}
     | {"transport.plane", "transport.space"},
     {"latent.flow", "latent.pairing", "latent.training", "transport.stochastic_state", "transport.survey", "transport.warm_start"}
     | {"transport.carving", "transport.inverse", "transport.line", "transport.map_report", "transport.simplex_map", "transport.two_cell"},

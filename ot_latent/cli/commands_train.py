@@ -40,7 +40,10 @@ SETTINGS = {
         *("code_noise", "code_penalty", "neighbour_weight", "prior", "prior_weight", "deformation"),
         *("regulariser", "skip", "bottleneck_rank"),
     ),
-    "training": ("epochs", "batch_size", "lr", "mixed_precision", "checkpoint_seconds"),
+    "training": (
+        *("epochs", "batch_size", "lr", "mixed_precision", "checkpoint_seconds"),
+        *("refine_epochs", "refine_features", "refine_adversarial"),
+    ),
     "transport": ("source", "solver", "tolerance", "memory_budget", "max_samples"),
 }
 PATHS = ("data_dir", "labels", "codes")
@@ -116,6 +119,12 @@ class Train:
     """Affine path beside encoder and decoder (default: in an mlp only)."""
     bottleneck_rank: Maybe[int] = None
     """Largest rank of the matrices between two hidden layers."""
+    refine_epochs: Maybe[int] = None
+    """Further epochs of the decoder alone beside a small critic, to be sharper; try 4."""
+    refine_features: Maybe[float] = None
+    """Weight of the distance in the critic's features, in these epochs."""
+    refine_adversarial: Maybe[float] = None
+    """Weight of what the critic says of decoded codes, in these epochs."""
     mixed_precision: Maybe[Literal["no", "bf16", "fp16"]] = None
     """Precision of the forward pass."""
     checkpoint_seconds: Maybe[float] = None

@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import functools
-import math
-from collections.abc import Callable
-from dataclasses import dataclass
-from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,81 +12,31 @@ from torch import Tensor
 from ot_latent.config import TrainingConfig
 from ot_latent.latent.accelerator import own_accelerator
 from ot_latent.latent.autoencoder import Autoencoder
-from ot_latent.latent.batches import Batches, check_rows, split_rows
+from ot_latent.latent.batches import check_rows, split_rows
 from ot_latent.latent.homogeneous import make_optimizer
+from ot_latent.latent.loop import (
+    CLIP_NORM,
+    Callback,
+    Loop,
+    TrainingError as TrainingError,
+    TrainingResult as TrainingResult,
+    TrainingStatus as TrainingStatus,
+)
 from ot_latent.latent.neighbours import Neighbourhood, neighbour_losses
 from ot_latent.latent.priors import prior_penalty
+from ot_latent.latent.refinement import Refinement, check_refinement
 from ot_latent.latent.training_state import (
-    Progress,
-    TrainingState,
+    TrainingState as TrainingState,
     copy_parameters,
     pack_optimizer,
-    plan,
     unpack_optimizer,
 )
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
-CLIP_NORM = 1.0
-"""Largest norm of a gradient."""
-
 MEMORY = 0.9
 """How much of the running rms of the codes a step keeps."""
-
-Callback = Callable[[dict[str, Any]], bool | None]
-
-
-class TrainingStatus(Enum):
-    """Why a training stopped; the value says what it means."""
-
-    FINISHED = "all epochs were run"
-    EARLY_STOPPED = "the validation loss had stopped falling"
-    INTERRUPTED = "the callback asked to stop; continue from the state"
-
-
-class TrainingError(RuntimeError):
-    """The loss stopped being a number.
-
-    Parameters
-    ----------
-    message : str
-        Who, what, and what to try.
-    state : TrainingState
-        The last state whose parameters were finite.
-
-    Attributes
-    ----------
-    state : TrainingState
-        The last state whose parameters were finite.
-    """
-
-    def __init__(self, message: str, state: TrainingState) -> None:
-        super().__init__(message)
-        self.state = state
-
-
-@dataclass(frozen=True)
-class TrainingResult:
-    """What a training returns.
-
-    Attributes
-    ----------
-    model : Autoencoder
-        With its best parameters, on the device it was trained on; with the current ones after an
-        interruption.
-    history : list of dict
-        One entry per epoch: epoch, train_loss, validation_loss, lr, code_rms.
-    status : TrainingStatus
-        Why it stopped.
-    state : TrainingState
-        To go on from.
-    """
-
-    model: Autoencoder
-    history: list[dict[str, Any]]
-    status: TrainingStatus
-    state: TrainingState
 
 
 def train_autoencoder(
@@ -111,6 +57,7 @@ def train_autoencoder(
     a `prior_penalty`. Order and draws are functions of (seed, epoch or step), so a training resumed
     from any state ends with the same bits as one that was never interrupted (same threads and processes).
     With the regulariser "pathprox" a proximal step follows each of AdamW's (see `PathProx`).
+    With `refine_epochs` the decoder alone is trained on afterwards (see `refinement.Refinement`).
     Under `torchrun` every process takes its slice of every batch.
 
     Parameters
@@ -159,20 +106,35 @@ def train_autoencoder(
         raise ValueError(
             "mixed_precision must be 'no' or 'bf16' on the CPU, got 'fp16'; use a GPU or 'bf16'."
         )
+    check_refinement(config, model)
     with own_accelerator(device, config.mixed_precision) as accelerator:
-        loop = _Loop(accelerator, model, x_train, x_validation, config, seed)
-        try:
-            if state is not None:
-                loop.restore(state)
-            return loop.run(callback)
-        finally:
-            accelerator.unwrap_model(loop.wrapped, keep_fp32_wrapper=False)
-            for name in ("forward", "_original_forward"):  # what mixed precision wrapped
-                vars(model).pop(name, None)
+        parts = (accelerator, model, x_train, x_validation, config, seed)
+        if state is None or not state.progress.refining:
+            result = _trained(_Training(*parts), state, callback)
+            if result.status is TrainingStatus.INTERRUPTED or not config.refine_epochs:
+                return result
+            state = result.state
+        refinement = Refinement(*parts)
+        refinement.restore(state)
+        return refinement.run(callback)
 
 
-class _Loop:
-    """The training of one model: `run` until an end, `snapshot` and `restore` at any step."""
+def _trained(
+    loop: _Training, state: TrainingState | None, callback: Callback | None
+) -> TrainingResult:
+    """Run the training of both networks and leave the model as it was found: unwrapped."""
+    try:
+        if state is not None:
+            loop.restore(state)
+        return loop.run(callback)
+    finally:
+        loop.accelerator.unwrap_model(loop.wrapped, keep_fp32_wrapper=False)
+        for name in ("forward", "_original_forward"):  # what mixed precision wrapped
+            vars(loop.model).pop(name, None)
+
+
+class _Training(Loop):
+    """The training of encoder and decoder."""
 
     def __init__(
         self,
@@ -183,41 +145,12 @@ class _Loop:
         config: TrainingConfig,
         seed: int,
     ) -> None:
-        self.accelerator, self.model, self.config, self.seed = accelerator, model, config, seed
-        self.x_validation = x_validation
-        self.schedule = plan(len(x), model.shape, config)
-        self.batches = Batches(
-            x,
-            steps=self.schedule.steps,
-            seed=seed,
-            process=accelerator.process_index,
-            processes=accelerator.num_processes,
-        )
+        super().__init__(accelerator, model, x, x_validation, config, seed)
+        self.continues = config.refine_epochs > 0
         near, device = model.config.neighbour_weight > 0, accelerator.device
-        model.to(device).train()
         self.neighbourhood = Neighbourhood(x, seed=seed, device=device) if near else None
         optimizer = make_optimizer(model, model.config.regulariser == "pathprox", config)
         self.wrapped, self.optimizer = accelerator.prepare(model, optimizer)
-        self.progress = Progress()
-        self.best: dict[str, Tensor] = {}
-        self.code_scale = torch.zeros((), dtype=torch.float64, device=accelerator.device)
-
-    @property
-    def fingerprint(self) -> dict[str, Any]:
-        """What a resumed training must share with the one that made the state."""
-        return {
-            "seed": self.seed,
-            "rows": len(self.batches.x),
-            "validation_rows": len(self.x_validation),
-            "shape": list(self.model.shape),
-            "epochs": self.schedule.epochs,
-            "steps": self.schedule.steps,
-            "lr": self.config.lr,
-            "weight_decay": self.config.weight_decay,
-            "patience": self.config.patience,
-            "mixed_precision": self.config.mixed_precision,
-            "autoencoder": self.model.config.to_dict(),
-        }
 
     def snapshot(self) -> TrainingState:
         """Copy everything that the rest of the training depends on."""
@@ -243,21 +176,6 @@ class _Loop:
         self.progress = state.progress.copy()
         if self.accelerator.scaler is not None and state.progress.scaler:
             self.accelerator.scaler.load_state_dict(state.progress.scaler)
-
-    def run(self, callback: Callback | None) -> TrainingResult:
-        """Train until the last epoch, an early stop, or the callback's wish."""
-        progress = self.progress
-        while (status := self._ended()) is None:
-            self._step()
-            entry = self._end_epoch() if progress.step == self.schedule.steps else None
-            if self._asked_to_stop(callback, entry):
-                status = self._ended() or TrainingStatus.INTERRUPTED
-                break
-        state = self.snapshot()
-        if status is not TrainingStatus.INTERRUPTED:
-            self.model.load_state_dict(state.best)
-        self.model.eval()
-        return TrainingResult(self.model, progress.copy().history, status, state)
 
     def _ended(self) -> TrainingStatus | None:
         """Say why the training is over, if it is."""
@@ -302,15 +220,6 @@ class _Loop:
         """Return the number of finished steps since the start."""
         return self.progress.epoch * self.schedule.steps + self.progress.step
 
-    def _noise(self, count: int, rows: int) -> Tensor | None:
-        """Return the code noise of this process's rows, in units of the codes' running rms."""
-        level, dim = self.model.noise_level, self.model.config.latent_dim
-        if not level:
-            return None
-        rms = torch.ones_like(self.code_scale) if self.model.variational else self.code_scale
-        draws = self.batches.noise(count, rows, dim).to(self.accelerator.device)
-        return draws * (level * rms).float()
-
     def _partners(self, count: int, batch: np.ndarray) -> Tensor | None:
         """Return a neighbour of every row of the whole batch, where their term has a weight."""
         if self.neighbourhood is None:
@@ -333,68 +242,16 @@ class _Loop:
         first = self._count() == 0
         self.code_scale = scale if first else MEMORY * self.code_scale + (1 - MEMORY) * scale
 
-    def _refuse_nonfinite(self, value: float, what: str) -> None:
-        """Raise when the loss or its gradient is not a number any more."""
-        if not math.isfinite(value):
-            raise TrainingError(
-                f"the {what} of the autoencoder must be finite, got {value} in epoch "
-                f"{self.progress.epoch + 1}, step {self.progress.step + 1}; try a lower lr than "
-                f"{self.config.lr:g}.",
-                self.snapshot(),
-            )
-
-    def _end_epoch(self) -> dict[str, Any]:
-        """Validate, keep the best parameters, write the history."""
+    def _keep(self, criterion: float) -> dict[str, Any]:
+        """Keep the parameters where they are the best so far."""
         progress = self.progress
-        train_loss = progress.loss_sum / progress.rows
-        validation = self._validate() if len(self.x_validation) else None
-        criterion = train_loss if validation is None else validation
-        self._refuse_nonfinite(criterion, "validation loss")
-        progress.epoch, progress.step = progress.epoch + 1, 0
-        progress.loss_sum, progress.rows = 0.0, 0
         if progress.best_loss is None or criterion < progress.best_loss:
             progress.best_loss, progress.best_epoch, progress.waited = criterion, progress.epoch, 0
             self.best = copy_parameters(self.model)
         else:
             progress.waited += 1
-        progress.history.append(
-            {
-                "epoch": progress.epoch,
-                "train_loss": train_loss,
-                "validation_loss": validation,
-                "lr": self.optimizer.param_groups[0]["lr"],
-                "code_rms": self.code_scale.item(),
-            }
-        )
-        return progress.history[-1]
+        return {}
 
-    @torch.no_grad()
-    def _validate(self) -> float:
-        """Mean reconstruction loss of the validation rows, without noise."""
-        self.model.eval()
-        total = 0.0
-        for x in self.x_validation.split(256):
-            x = x.to(self.accelerator.device)
-            raw = self.model.decoder(self.model.encode(x))
-            total += self.model.row_losses(raw, x).double().sum().item()
-        self.model.train()
-        return total / len(self.x_validation)
-
-    def _asked_to_stop(self, callback: Callback | None, entry: dict[str, Any] | None) -> bool:
-        """Tell the main process's callback, and every process what it answered."""
-        stop = False
-        if callback is not None and self.accelerator.is_main_process:
-            event = {
-                "kind": "step" if entry is None else "epoch",
-                "epoch": self.progress.epoch,
-                "epochs": self.schedule.epochs,
-                "step": self.progress.step,
-                "steps": self.schedule.steps,
-                "progress": self._count() / (self.schedule.epochs * self.schedule.steps),
-                "state": self.snapshot,
-            }
-            stop = bool(callback(event | (entry or {})))
-        if self.accelerator.num_processes == 1:
-            return stop
-        flag = torch.tensor(float(stop), device=self.accelerator.device)
-        return bool(self.accelerator.reduce(flag, reduction="sum").item())
+    def _rate(self) -> float:
+        """Return the learning rate of the last step."""
+        return float(self.optimizer.param_groups[0]["lr"])

@@ -39,6 +39,10 @@ class Progress:
         One entry per epoch: epoch, train_loss, validation_loss, lr, code_rms.
     scaler : dict
         State of the loss scaler (fp16 only).
+    refining : bool
+        Whether these are epochs and steps of the refinement.
+    terms : dict
+        Sums of the refinement's terms over the rows of the current epoch so far.
     """
 
     epoch: int = 0
@@ -50,6 +54,8 @@ class Progress:
     waited: int = 0
     history: list[dict[str, Any]] = field(default_factory=list)
     scaler: dict[str, Any] = field(default_factory=dict)
+    refining: bool = False
+    terms: dict[str, float] = field(default_factory=dict)
 
     def copy(self) -> Progress:
         """Return a copy that later steps leave alone.
@@ -64,6 +70,7 @@ class Progress:
                 **vars(self),
                 "history": [dict(e) for e in self.history],
                 "scaler": dict(self.scaler),
+                "terms": dict(self.terms),
             }
         )
 
@@ -86,6 +93,8 @@ class TrainingState:
         Counters, history.
     fingerprint : dict
         Sizes and seed that a resumed training must share.
+    critic : dict of Tensor
+        The critic of the refinement; empty before it and without it.
     """
 
     parameters: dict[str, Tensor]
@@ -94,6 +103,7 @@ class TrainingState:
     code_scale: Tensor
     progress: Progress
     fingerprint: dict[str, Any]
+    critic: dict[str, Tensor] = field(default_factory=dict)
 
     def to_tensors(self) -> dict[str, Tensor]:
         """Return the tensors under flat names.
@@ -101,9 +111,9 @@ class TrainingState:
         Returns
         -------
         dict of Tensor
-            Keys "parameters.<name>", "best.<name>", "optimizer.<name>", "code_scale".
+            Keys "parameters.<name>", "best.<name>", "optimizer.<name>", "critic.<name>", "code_scale".
         """
-        groups = ("parameters", "best", "optimizer")
+        groups = ("parameters", "best", "optimizer", "critic")
         flat = {f"{g}.{k}": v for g in groups for k, v in getattr(self, g).items()}
         return flat | {"code_scale": self.code_scale}
 
@@ -133,7 +143,8 @@ class TrainingState:
         TrainingState
             The state.
         """
-        groups: dict[str, dict[str, Tensor]] = {"parameters": {}, "best": {}, "optimizer": {}}
+        names = ("parameters", "best", "optimizer", "critic")
+        groups: dict[str, dict[str, Tensor]] = {name: {} for name in names}
         for name, value in tensors.items():
             group, _, key = name.partition(".")
             if key:

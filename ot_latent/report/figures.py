@@ -50,6 +50,8 @@ def pictures(model: Any, data: Dataset, record: Mapping[str, Any], seed: int) ->
     found["convergence"] = _convergence(model)
     if model.history_:
         words = "Mean loss of each pass over the data, on training and on validation rows."
+        refined = sum(bool(entry.get("refined")) for entry in model.history_)
+        words += f" In the last {refined} the decoder alone was refined." if refined else ""
         found["loss"] = _drawn(run_figures.KINDS["loss"](model), words)
     if "manifold" in record:
         found |= _manifold(record["manifold"], sampler_of(model).n_features_in_)
