@@ -43,7 +43,7 @@ def load(
         Name of a set, else a file or folder.
     split : {"train", "test", "all"}, default="train"
         Which part. Sets without an official test part hold out one row in five by a fixed hash of
-        the row number (twemoji: of the base code point), never by a seed.
+        the row number (twemoji: of the emoji without skin tone and gender), never by a seed.
     data_dir : path-like, optional
         Folder of the named sets; else the variable OT_LATENT_DATA, else the user's cache.
     labels : path-like or array-like, optional
@@ -106,6 +106,7 @@ def load(
         feature_names=raw.feature_names,
         label_names=label_names,
         sources=sources,
+        groups=None if raw.groups is None else raw.groups[chosen],
     )
 
 

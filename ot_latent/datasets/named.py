@@ -46,6 +46,11 @@ _ADULT_COLUMNS = {
     12: "hours-per-week",
 }
 
+# skin tones, the signs of woman and man, and what joins or presents them
+_VARIANTS = {*range(0x1F3FB, 0x1F400), 0x2640, 0x2642, 0x200D, 0xFE0F}
+_GENDERLESS = {0x1F468: 0x1F9D1, 0x1F469: 0x1F9D1, 0x1F466: 0x1F9D2, 0x1F467: 0x1F9D2}
+_GENDERLESS |= {0x1F474: 0x1F9D3, 0x1F475: 0x1F9D3}  # man, woman; boy, girl; old man, old woman
+
 
 def digits(paths: list[Path]) -> Raw:
     """Read the 1,797 handwritten digits that come with scikit-learn.
@@ -119,17 +124,47 @@ def twemoji(paths: list[Path]) -> Raw:
     Returns
     -------
     Raw
-        uint8 images (n, h, w, 3), no labels; the split hashes the base code point, because skin
-        tones and flags make near-duplicates.
+        uint8 images (n, h, w, 3), no labels; groups of an emoji's skin tones and genders
+        (`emoji_without_variant`), which are near-duplicates.
     """
     raw = read_npz(paths[0])
     with np.load(paths[0], allow_pickle=False) as archive:
         codes = archive["code"] if "code" in archive.files else None
     if codes is None or len(codes) != len(raw.x):
         raise unreadable(paths[0], "an archive with keys x and code", "no code for each image")
-    bases = np.array([int(str(code).split("-")[0], 16) for code in codes])
     images = on_white(raw.x) if raw.x.shape[-1] == 4 else raw.x
-    return Raw(images, split_keys=bases)
+    return Raw(images, groups=np.array([emoji_without_variant(str(code)) for code in codes]))
+
+
+def emoji_without_variant(code: str) -> int:
+    """Return one number for all skin tones and genders of an emoji.
+
+    The first code point alone would not do: it is the same for every profession of a woman, and
+    another one for a man's.
+
+    Parameters
+    ----------
+    code : str
+        Code points in hexadecimal, joined by hyphens.
+
+    Returns
+    -------
+    int
+        Below 2^61.
+
+    Examples
+    --------
+    >>> woman, man = "1f469-1f3fd-200d-1f373", "1f468-200d-1f373"  # cooks
+    >>> emoji_without_variant(woman) == emoji_without_variant(man)
+    True
+    >>> emoji_without_variant(woman) == emoji_without_variant("1f469-200d-1f680")
+    False
+    """
+    number = 0
+    for point in (int(part, 16) for part in code.split("-")):
+        if point not in _VARIANTS:
+            number = (number * 1_000_003 + _GENDERLESS.get(point, point)) % 2**61
+    return number
 
 
 def wine(paths: list[Path]) -> Raw:

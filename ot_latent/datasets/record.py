@@ -33,6 +33,9 @@ class Dataset:
         ``label_names[k]`` is the meaning of label k.
     sources : list of dict
         Where the bytes came from: path, bytes, sha256.
+    groups : numpy.ndarray, optional
+        Integers, shape (n,): rows of one group are variants of one thing, near-duplicates. Parts
+        do not cut through groups; who holds rows out holds whole groups out.
     """
 
     x: np.ndarray
@@ -41,6 +44,7 @@ class Dataset:
     feature_names: tuple[str, ...] | None = None
     label_names: tuple[str, ...] | None = None
     sources: list[dict[str, str | int]] = field(default_factory=list)
+    groups: np.ndarray | None = None
 
     def __len__(self) -> int:
         """Return the number of items."""
@@ -61,8 +65,8 @@ class Raw:
         As in `Dataset`.
     test : numpy.ndarray or None
         True where a row belongs to the official test part; None where there is none.
-    split_keys : numpy.ndarray or None
-        Integers that take the place of the row number in the hash that splits.
+    groups : numpy.ndarray or None
+        As in `Dataset`; they take the place of the row number in the hash that splits.
     """
 
     x: np.ndarray
@@ -70,7 +74,7 @@ class Raw:
     feature_names: tuple[str, ...] | None = None
     label_names: tuple[str, ...] | None = None
     test: np.ndarray | None = None
-    split_keys: np.ndarray | None = None
+    groups: np.ndarray | None = None
 
 
 def describe_file(path: Path) -> dict[str, str | int]:

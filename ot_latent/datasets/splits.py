@@ -47,7 +47,7 @@ def split_rows(raw: Raw, split: str, name: str) -> np.ndarray:
     ----------
     raw : Raw
         The whole set; its official test part counts where there is one, else one row in five is
-        held out by the hash of its row number (or of its split key).
+        held out by the hash of its row number (or of its group).
     split : {"train", "test", "all"}
         Which part.
     name : str
@@ -67,7 +67,7 @@ def split_rows(raw: Raw, split: str, name: str) -> np.ndarray:
         return np.arange(len(raw.x))
     test = raw.test
     if test is None:
-        keys = np.arange(len(raw.x)) if raw.split_keys is None else raw.split_keys
+        keys = np.arange(len(raw.x)) if raw.groups is None else raw.groups
         test = hash_uniform(keys) < TEST_SHARE
     chosen = np.flatnonzero(test if split == "test" else ~test)
     if chosen.size == 0:

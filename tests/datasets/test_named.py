@@ -8,6 +8,7 @@ import pytest
 
 from ot_latent import DataError
 from ot_latent.datasets import NAMED, load, locate, registry
+from ot_latent.datasets.named import emoji_without_variant
 from ot_latent.datasets.splits import hash_uniform
 
 
@@ -48,7 +49,7 @@ def test_the_split_hash_is_fixed_for_ever():
         ("fashion-mnist", 60_000, 10_000, (28, 28)),
         ("adult", 32_561, 16_281, (6,)),
         ("wine", 5_175, 1_322, (11,)),
-        ("twemoji", 2_825, 1_184, (32, 32, 3)),
+        ("twemoji", 3_190, 819, (32, 32, 3)),
     ],
 )
 def test_real_sets(data_dir, name, train, test, shape):
@@ -77,13 +78,17 @@ def test_published_digests_are_those_of_the_files(data_dir):
 
 def test_variants_of_an_emoji_stay_in_one_part(data_dir):
     with np.load(data_dir / "twemoji" / "twemoji_rgb32_white.npz") as archive:
-        codes, x = archive["code"], archive["x"]
-    train = {image.tobytes() for image in load("twemoji", data_dir=data_dir).x}
-    held_out = hash_uniform(np.array([int(c.split("-")[0], 16) for c in codes])) < 0.2
-    men = np.array([c.split("-")[0] == "1f468" for c in codes])
-    assert men.sum() > 50
-    assert len(np.unique(held_out[men])) == 1
-    assert {image.tobytes() for image in x[~held_out]} == train
+        codes, x = [str(code) for code in archive["code"]], archive["x"]
+    train, test = (load("twemoji", split=split, data_dir=data_dir) for split in ("train", "test"))
+    held_out = hash_uniform(np.array([emoji_without_variant(code) for code in codes])) < 0.2
+    cooks = np.array([code.endswith("1f373") and len(code) > 5 for code in codes])
+    assert cooks.sum() == 18  # three genders, six tones
+    assert len(np.unique(held_out[cooks])) == 1
+    assert {image.tobytes() for image in x[~held_out]} == {image.tobytes() for image in train.x}
+    assert not set(train.groups) & set(test.groups)
+    assert len(train.groups) == len(train)
+    assert np.bincount(np.unique(test.groups, return_inverse=True)[1]).max() < 0.15 * len(test)
+    assert load("digits").groups is None
 
 
 @pytest.mark.slow
