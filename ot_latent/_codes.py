@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from ot_latent._apart import check_groups
 from ot_latent._random import Stream, generator
 from ot_latent._validation import DataError, check_array, check_finite, check_same_length
 from ot_latent.transport.measures import DiscreteMeasure
@@ -27,6 +28,8 @@ class StandardCodes:
         Distinct codes ``(z - shift) / scale`` in float32, and their masses.
     labels : numpy.ndarray of shape (N,) or None
         Label of each target.
+    groups : numpy.ndarray of shape (N,) or None
+        Group of each target, counted from 0: that of its first row.
     inverse : numpy.ndarray of shape (n,)
         Target of each row; -1 for rows of zero mass.
     shift, scale : numpy.ndarray of shape (d,), float
@@ -35,13 +38,19 @@ class StandardCodes:
 
     target: DiscreteMeasure
     labels: np.ndarray | None
+    groups: np.ndarray | None
     inverse: np.ndarray
     shift: np.ndarray
     scale: float
 
 
 def standardised(
-    Z: np.ndarray, y: Any = None, sample_weight: Any = None, *, device: str = "cpu"
+    Z: np.ndarray,
+    y: Any = None,
+    sample_weight: Any = None,
+    *,
+    groups: Any = None,
+    device: str = "cpu",
 ) -> StandardCodes:
     """Centre codes, divide them by one number, merge equal rows.
 
@@ -53,6 +62,8 @@ def standardised(
         Labels; rows equal in code but not in label stay apart.
     sample_weight : array-like of shape (n,), optional
         Non-negative masses.
+    groups : array-like of shape (n,), optional
+        Group of each row, of variants of one thing.
     device : str, default="cpu"
         Where the target goes.
 
@@ -64,8 +75,9 @@ def standardised(
     Raises
     ------
     DataError
-        If labels or masses do not fit the codes.
+        If labels, masses or groups do not fit the codes.
     """
+    families = check_groups(groups, len(Z))
     masses = check_masses(sample_weight, len(Z))
     kept = np.flatnonzero(masses > 0)
     masses = masses[kept] / masses.sum()
@@ -80,9 +92,10 @@ def standardised(
     target = DiscreteMeasure(torch.from_numpy(points).to(device), torch.from_numpy(masses))
     inverse = np.full(len(Z), -1)
     inverse[kept] = target.inverse.cpu().numpy()
-    if labels is not None:
-        labels = labels[np.unique(inverse[kept], return_index=True)[1]]
-    return StandardCodes(target, labels, inverse, shift, scale)
+    first = np.unique(inverse[kept], return_index=True)[1]
+    labels = None if labels is None else labels[first]
+    kinds = None if families is None else families[kept][first]
+    return StandardCodes(target, labels, kinds, inverse, shift, scale)
 
 
 def check_codes(estimator: Any, Z: Any, *, reset: bool) -> np.ndarray:

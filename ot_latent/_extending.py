@@ -6,6 +6,7 @@ import math
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -79,6 +80,7 @@ def extend(
     *,
     weights: Tensor,
     groups: Tensor | None,
+    families: np.ndarray | None = None,
     seed: int,
     memory_budget: int | str | None,
 ) -> tuple[ExtendedMap, Rule, Calibration | None]:
@@ -101,6 +103,8 @@ def extend(
         Masses of the targets.
     groups : Tensor of shape (N,) or None
         Labels as integers.
+    families : numpy.ndarray of shape (N,), optional
+        Codes that the calibration holds out together.
     seed : int
         Seed of the calibration.
     memory_budget : int or str or None
@@ -119,23 +123,22 @@ def extend(
     settled = resolved_kind(kind, solution)
     rule = Rule(settled, **fixed.settings(low=settled == "simplex"))
     table, few = None, len(u.points) < LEAST
+    kinds: dict[str, Any] = {"groups": groups, "families": families}
     if rule.kind == "simplex" and not few and None in (fixed.b, fixed.neighbours, fixed.tear):
         found = calibrate_simplex(
-            u.points, source, weights=weights, groups=groups, fixed=fixed, seed=seed
+            u.points, source, weights=weights, fixed=fixed, seed=seed, **kinds
         )
     elif rule.kind in ("affine", "noise") and not few and None in fixed:
-        width = width_of_table(len(u.points), fixed)
+        width = width_of_table(len(u.points), fixed, families is not None)
         table = neighbour_table(u.points, width, groups, memory_budget)
         drawn = _residuals(solution, source, rule.kind, seed)
         room = _room(solution, source, rule.kind)
-        found = calibrate_local(
-            u.points, table, *drawn, groups=groups, fixed=fixed, room=room, seed=seed
-        )
+        found = calibrate_local(u.points, table, *drawn, fixed=fixed, room=room, seed=seed, **kinds)
     if found is not None:
         best = found.chosen
         rule = replace(rule, a=best.a, b=best.b, neighbours=best.neighbours, tear=best.tear)
         if table is not None and fixed.b is None:
-            spread = settled_spread(u.points, table, *drawn, best, groups=groups, room=room)
+            spread = settled_spread(u.points, table, *drawn, best, room=room, **kinds)
             rule = replace(rule, b=spread)
         elif fixed.b is None:
             slope = settled_slope(solution, source, best, groups=groups, seed=seed)

@@ -15,6 +15,7 @@ from ot_latent import persistence
 from ot_latent._codes import as_source, resolve_device
 from ot_latent._extending import Rule, map_from_parts, map_to_tensors
 from ot_latent._random import Stream, generator, seed_from
+from ot_latent._validation import check_array
 from ot_latent.calibration.record import Calibration
 from ot_latent.transport.parts import (
     solution_from_parts,
@@ -35,8 +36,8 @@ class Portable(BaseEstimator):
         Returns
         -------
         dict of str to Tensor
-            points, heights, weights, neighbours, shift; centroids, mass_residual, simplices and
-            labels where they exist.
+            points, heights, weights, neighbours, shift; centroids, mass_residual, simplices, labels
+            and groups where they exist.
         """
         check_is_fitted(self)
         tensors = solution_to_tensors(self.transport_) | {
@@ -45,8 +46,9 @@ class Portable(BaseEstimator):
             "shift": torch.from_numpy(self.shift_),
             "inverse": torch.from_numpy(self.inverse_),
         }
-        groups = self._groups()
-        return tensors if groups is None else tensors | {"labels": groups}
+        kinds = {"labels": self._groups()}
+        kinds["groups"] = None if self.groups_ is None else torch.from_numpy(self.groups_)
+        return tensors | {key: value for key, value in kinds.items() if value is not None}
 
     def to_config(self) -> dict[str, Any]:
         """Return everything small that the fitted sampler holds, ready for JSON.
@@ -101,6 +103,8 @@ class Portable(BaseEstimator):
         sampler.labels_ = None
         if config["classes"] is not None:
             sampler.labels_ = np.asarray(config["classes"])[tensors["labels"].cpu().numpy()]
+        own = tensors.get("groups")  # models saved before had none
+        sampler.groups_ = None if own is None else own.cpu().numpy()
         sampler.transport_ = solution_from_parts(tensors, config["solution"])
         sampler.rule_ = Rule(**(config.get("rule") or _earlier_rule(config["params"])))
         kept = config.get("calibration")
@@ -172,6 +176,17 @@ class Portable(BaseEstimator):
         """
         values = standard.cpu().numpy().astype(np.float64) * self.scale_ + self.shift_
         return values.astype(self.dtype_)
+
+    def _check_noise(self, x: Any) -> Tensor:
+        """Return noise as a tensor on the device of the codes."""
+        array = check_array(x, "noise", ndim=2)
+        if array.shape[1] != self.n_features_in_:
+            raise ValueError(
+                f"noise must have {self.n_features_in_} columns, got shape {array.shape}; pass "
+                "rows of the dimension of the codes."
+            )
+        x = torch.from_numpy(array.astype(np.float64))
+        return x.to(self.transport_.potential.points)
 
     def _groups(self) -> Tensor | None:
         """Return the labels as integers on the device of the codes."""

@@ -15,7 +15,7 @@ from ot_latent._control import Controlled
 from ot_latent._extending import check_rule, extend, map_of
 from ot_latent._random import BLOCK_ROWS, seed_from
 from ot_latent._solvers import Callback, check_solver, chosen, solve
-from ot_latent._validation import check_array, check_positive
+from ot_latent._validation import check_positive
 from ot_latent.calibration.record import Fixed
 from ot_latent.kernels.dispatch import nearest
 from ot_latent.transport.draws import draw_cells
@@ -78,6 +78,8 @@ class OTSampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Controlled):
         Masses that the fit gave them, which `reweight` starts from.
     labels_ : ndarray of shape (N,) or None
         Label of each target.
+    groups_ : ndarray of shape (N,) or None
+        Group of each target, counted from 0.
     inverse_ : ndarray of shape (n,)
         Target of each row of the fit (rows of zero weight: -1).
     shift_, scale_ : ndarray of shape (d,), float
@@ -138,6 +140,7 @@ class OTSampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Controlled):
         sample_weight: Any = None,
         callback: Callback | None = None,
         state: Any = None,
+        groups: Any = None,
     ) -> OTSampler:
         """Solve the transport from the noise to the codes.
 
@@ -155,6 +158,10 @@ class OTSampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Controlled):
         state : object, optional
             State of an interrupted solve, which continues bit for bit. The exact solver takes
             seconds: it hands out None, and starts again.
+        groups : array-like of shape (n,), optional
+            Integers or strings: rows of one group are variants of one thing. The calibration holds
+            whole groups out, so that new codes lie as far from the given ones as codes of a new
+            thing do, not as variants of a known one.
 
         Returns
         -------
@@ -172,9 +179,10 @@ class OTSampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Controlled):
         self.check_parameters(Z.shape[1])
         self.seed_ = seed_from(self.random_state)
         self.source_ = as_source(self.source, Z.shape[1])
-        codes = standardised(Z, y, sample_weight, device=resolve_device(self.device))
+        device = resolve_device(self.device)
+        codes = standardised(Z, y, sample_weight, groups=groups, device=device)
         self.shift_, self.scale_, self.dtype_ = codes.shift, codes.scale, str(Z.dtype)
-        self.labels_, self.inverse_ = codes.labels, codes.inverse
+        self.labels_, self.inverse_, self.groups_ = codes.labels, codes.inverse, codes.groups
         self.weights_ = self.fit_weights_ = codes.target.weights
         self._solve(codes.target, callback=callback, state=state)
         self._finish(callback)
@@ -264,6 +272,7 @@ class OTSampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Controlled):
             self._fixed(),
             weights=self.weights_,
             groups=self._groups(),
+            families=self.groups_,
             seed=self.seed_,
             memory_budget=self.memory_budget,
         )
@@ -385,14 +394,3 @@ class OTSampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Controlled):
         """
         check_is_fitted(self)
         return self.codes(self.map_(self._check_noise(x), seed=self.seed_))
-
-    def _check_noise(self, x: Any) -> Tensor:
-        """Return noise as a tensor on the device of the codes."""
-        array = check_array(x, "noise", ndim=2)
-        if array.shape[1] != self.n_features_in_:
-            raise ValueError(
-                f"noise must have {self.n_features_in_} columns, got shape {array.shape}; pass "
-                "rows of the dimension of the codes."
-            )
-        x = torch.from_numpy(array.astype(np.float64))
-        return x.to(self.transport_.potential.points)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ot_latent._apart import apart, check_groups
 from ot_latent._random import Stream, generator
 from ot_latent._validation import DataError, check_array, check_same_length
 from ot_latent.baselines import (
@@ -58,6 +59,7 @@ def evaluate(
     resamples: int = 50,
     manifold: bool = True,
     X_other: Any = None,
+    groups: Any = None,
 ) -> dict[str, Any]:
     """Judge a fitted generator, or a sampler of codes, on held-out data.
 
@@ -89,6 +91,9 @@ def evaluate(
         Whether to add the block of evidence that a manifold was learnt.
     X_other : array-like, optional
         Rows of another data set of the same layout, for the off-manifold score.
+    groups : array-like of shape (n,), optional
+        Groups of the held-out rows, of variants of one thing; halves do not cut through them, else
+        floor and ceiling would share items with the reference.
 
     Returns
     -------
@@ -108,7 +113,7 @@ def evaluate(
     _check_prior(names, eye.coder)
     if eye.coder is None:
         _check_columns(X_test, eye.sampler.n_features_in_)
-    first, second = _halves(X_test, y, seed, limit)
+    first, second = _halves(X_test, y, seed, limit, groups)
     reference = eye.items(second)
     judge = Judge(reference, eye.train_codes, eye.name, seed, resamples)
     n = len(second)
@@ -226,8 +231,10 @@ def _check_columns(codes: Any, columns: int) -> None:
         )
 
 
-def _halves(X_test: Any, y: Any, seed: int, limit: int) -> tuple[np.ndarray, np.ndarray]:
-    """Cut held-out rows at random into two halves of equal size."""
+def _halves(
+    X_test: Any, y: Any, seed: int, limit: int, groups: Any = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Cut held-out rows at random into two halves of equal size, and through no group."""
     array = check_array(X_test, "X_test")
     if y is not None:
         check_same_length(array, y, ("X_test", "y"))
@@ -235,9 +242,15 @@ def _halves(X_test: Any, y: Any, seed: int, limit: int) -> tuple[np.ndarray, np.
         raise DataError(
             f"X_test must have at least {FEWEST} rows, got {len(array)}; hold out more data."
         )
-    order = generator(seed, Stream.SPLIT, 2).permutation(len(array))
-    half = min(len(array) // 2, limit)
-    return array[np.sort(order[:half])], array[np.sort(order[half : 2 * half])]
+    rng, half = generator(seed, Stream.SPLIT, 2), min(len(array) // 2, limit)
+    kinds = check_groups(groups, len(array))
+    if kinds is None:
+        order = rng.permutation(len(array))
+        return array[np.sort(order[:half])], array[np.sort(order[half : 2 * half])]
+    parts = apart(len(array), len(array) // 2, rng, kinds)
+    half = min(half, *(len(part) for part in parts))
+    first, second = (array[np.sort(part[:half])] for part in parts)
+    return first, second
 
 
 def _rival(name: str, sampler: OTSampler) -> Any:

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from sklearn.utils.validation import check_is_fitted
 
+from ot_latent._apart import check_groups
 from ot_latent._codes import check_labels, resolve_device
 from ot_latent._random import seed_from
 from ot_latent._validation import DataError, check_array, check_positive
@@ -17,6 +18,7 @@ from ot_latent.estimators import OTSampler
 from ot_latent.evidence import reconstruction_error
 from ot_latent.features import ClassFeatures
 from ot_latent.fitted import FittedGenerator
+from ot_latent.latent.batches import split_rows
 from ot_latent.latent.preprocessing import DataCodec
 from ot_latent.latent.training import train_autoencoder
 
@@ -194,6 +196,7 @@ class LatentGenerator(FittedGenerator):
         X: Any,
         y: Any = None,
         *,
+        groups: Any = None,
         callback: Callback | None = None,
         state: dict[str, Any] | None = None,
     ) -> LatentGenerator:
@@ -205,6 +208,9 @@ class LatentGenerator(FittedGenerator):
             Images (n, h, w), (n, c, h, w), (n, h, w, c), or vectors (n, features).
         y : array-like of shape (n,), optional
             Labels.
+        groups : array-like of shape (n,), optional
+            Rows of one group are variants of one thing, such as the skin tones of an emoji. Early
+            stopping and the calibration of the extension (`OTSampler.fit`) hold whole groups out.
         callback : callable, optional
             Called with a dictionary: stage ("autoencoder", "encode", "transport", "extension",
             "classifier"), progress in [0, 1], state (a resumable state, a function that
@@ -232,15 +238,16 @@ class LatentGenerator(FittedGenerator):
             check_positive(self.latent_dim, "latent_dim", integer=True)
         sampler = self._new_sampler().check_parameters(self.latent_dim if known else None)
         labels = None if y is None else check_labels(y, len(X))
+        kinds = check_groups(groups, len(X))
         self.seed_ = seed_from(self.random_state)
         self.history_: list[dict[str, Any]] = []
-        self.coder_ = self._own_coder(X) or self._train(X, tell, state.get("autoencoder"))
+        self.coder_ = self._own_coder(X) or self._train(X, kinds, tell, state.get("autoencoder"))
         tell({"stage": "encode", "progress": 0.0, "state": None})
         codes = self.coder_.encode(X)
         self.train_error_ = reconstruction_error(self.coder_, X, seed=self.seed_)
         tell({"stage": "encode", "progress": 1.0, "state": None, "codes": codes, "labels": labels})
         self.sampler_ = sampler.set_params(random_state=self.seed_).fit(
-            codes, labels, callback=callback, state=state.get("transport")
+            codes, labels, groups=kinds, callback=callback, state=state.get("transport")
         )
         self.classifier_ = None
         if labels is not None and isinstance(self.coder_, TrainedCoder):
@@ -303,7 +310,7 @@ class LatentGenerator(FittedGenerator):
         names = set(OTSampler._get_param_names()) - {"device", "random_state"}
         return OTSampler(**{n: getattr(self, n) for n in names}, device=resolve_device(self.device))
 
-    def _train(self, X: Any, tell: Callback, state: Any) -> TrainedCoder:
+    def _train(self, X: Any, kinds: Any, tell: Callback, state: Any) -> TrainedCoder:
         """Train the autoencoder."""
         parameters = self.get_params(deep=False)
         shapes, settings = AutoencoderConfig.model_fields, TrainingConfig.model_fields
@@ -312,11 +319,15 @@ class LatentGenerator(FittedGenerator):
         codec = DataCodec.fit(X, self.channels)
         precision = TrainingConfig.from_dict(training).mixed_precision
         network = new_autoencoder(architecture, codec.shape, self.seed_, precision)
+        rows, unseen = codec.encode(X), None
+        if kinds is not None:
+            rows, unseen = split_rows(rows, self.validation_fraction, self.seed_, kinds)
         result = train_autoencoder(
             network,
-            codec.encode(X),
+            rows,
             TrainingConfig.from_dict(training),
             seed=self.seed_,
+            x_validation=unseen if unseen is not None and len(unseen) else None,
             state=state,
             callback=lambda event: tell(event | {"stage": "autoencoder"}),
             device=resolve_device(self.device),

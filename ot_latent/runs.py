@@ -331,7 +331,7 @@ def _fit_generator(
     classes = {"autoencoder": TrainingState, "transport": StochasticNewtonState}
     states = folder.load_states(classes)
     generator = LatentGenerator.from_config(config)
-    return generator.fit(data.x, data.y, callback=recorder, state=states)
+    return generator.fit(data.x, data.y, groups=data.groups, callback=recorder, state=states)
 
 
 def _fit_sampler(
@@ -344,7 +344,8 @@ def _fit_sampler(
     extension = config.extension.to_dict()
     extension["extension"] = extension.pop("kind")
     settings = config.transport.to_dict() | extension | {"random_state": config.seed}
-    return OTSampler(**settings).fit(data.x, data.y, callback=recorder, state=state)
+    sampler = OTSampler(**settings)
+    return sampler.fit(data.x, data.y, callback=recorder, state=state, groups=data.groups)
 
 
 def check_sources(config: RunConfig) -> None:

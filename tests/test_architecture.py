@@ -19,7 +19,7 @@ DRAWING = ROOT.parent / "docs" / "architecture.md"
 FLOORS = [
     {"kernels.host"},
     {"_lazy", "_units", "_validation", "_random", "config", "kernels.aggregation", "kernels.product_max", "kernels.triton_language"},
-    {"_files", "_pathprox", "datasets", "kernels.fused", "kernels.lifted_tree", "kernels.cell_graph", "kernels.site_tree", "kernels.tiled"}
+    {"_apart", "_files", "_pathprox", "datasets", "kernels.fused", "kernels.lifted_tree", "kernels.cell_graph", "kernels.site_tree", "kernels.tiled"}
     | {"kernels.buckets", "kernels.graph_cg", "kernels.graph_multigrid", "kernels.crossed_eager", "kernels.latin", "kernels.simd", "kernels.tally"}
     | {"kernels.deformations", "kernels.polygons", "kernels.polyhedra", "kernels.triton_best", "kernels.triton_crossed"}
     | {"latent.accelerator", "latent.layers", "latent.priors"}

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ot_latent._apart import apart
 from ot_latent.calibration.record import Calibration, Candidate
 from ot_latent.metrics.fidelity import frechet_distance, precision_recall
 
@@ -98,7 +99,9 @@ def held_out(count: int) -> int:
     return min(HELD_OUT, count // SHARE)
 
 
-def split(count: int, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+def split(
+    count: int, rng: np.random.Generator, families: np.ndarray | None = None
+) -> tuple[Tensor, Tensor]:
     """Return the numbers of the codes that are held out, and of the others.
 
     Parameters
@@ -107,15 +110,17 @@ def split(count: int, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
         Number of codes.
     rng : numpy.random.Generator
         Source of the order.
+    families : numpy.ndarray of shape (count,), optional
+        Codes of one family are held out together: variants of a code that is known lie closer to
+        it than anything new does.
 
     Returns
     -------
     held, fit : Tensor of int64
         Two disjoint sets, in random order.
     """
-    order = torch.from_numpy(rng.permutation(count))
-    few = held_out(count)
-    return order[:few], order[few:]
+    held, fit = apart(count, held_out(count), rng, families)
+    return torch.from_numpy(held), torch.from_numpy(fit)
 
 
 def modes_of(side: Tensor, groups: Tensor | None) -> Tensor:

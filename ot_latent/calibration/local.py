@@ -14,14 +14,15 @@ from ot_latent._random import Stream, generator
 from ot_latent.calibration.judge import Judge, balanced, held_out, modes_of, split, within
 from ot_latent.calibration.record import OPEN, USUAL_TEAR, Calibration, Candidate, Fixed
 from ot_latent.transport.local_law import root_times, surroundings
-from ot_latent.transport.neighbours import sides
+from ot_latent.transport.neighbours import nearest_codes, sides
 
 ANCHORS = (0.0, 0.3, 0.5, 0.7, 0.85)
 NEIGHBOURS, MANY_NEIGHBOURS, MANY = (10, 30), (10, 30, 60), 20_000
+FAMILY_NEIGHBOURS = (30, 60, 120)  # many of them are variants of one another
 TEARS = (math.inf, 3.0, 2.0, 1.5)
 
 
-def width_of_table(count: int, fixed: Fixed) -> int:
+def width_of_table(count: int, fixed: Fixed, families: bool = False) -> int:
     """Return how many neighbours of each code a calibration looks at.
 
     Parameters
@@ -30,13 +31,15 @@ def width_of_table(count: int, fixed: Fixed) -> int:
         Number of codes.
     fixed : Fixed
         What is given.
+    families : bool, default=False
+        Whether codes come in families.
 
     Returns
     -------
     int
         Enough that the largest candidate is left once codes are held out.
     """
-    largest = fixed.neighbours or max(_neighbours(count))
+    largest = fixed.neighbours or max(_neighbours(count, families))
     return min(count, math.ceil(largest / (1 - held_out(count) / count)) + 1)
 
 
@@ -47,6 +50,7 @@ def calibrate_local(
     residuals: Tensor,
     *,
     groups: Tensor | None = None,
+    families: np.ndarray | None = None,
     fixed: Fixed = OPEN,
     room: float = math.inf,
     seed: int = 0,
@@ -73,6 +77,8 @@ def calibrate_local(
         Residuals :math:`(x - c_j)/s` of the same noise.
     groups : Tensor of shape (N,), optional
         Integers; laws do not leave their group.
+    families : numpy.ndarray of shape (N,), optional
+        Integers; codes of one family are variants of one another and are held out together.
     fixed : Fixed, optional
         What is given.
     room : float, default=inf
@@ -89,21 +95,28 @@ def calibrate_local(
         The choice, and all that it was chosen from.
     """
     rng = generator(seed, Stream.SPLIT, 0, len(points))
-    held, fit = split(len(points), rng)
+    held, fit = split(len(points), rng, families)
     inside = torch.zeros(len(points), dtype=torch.bool, device=points.device)
     inside[fit] = True
     cells = cells.to(points.device)
     of_fit = torch.nonzero(inside[cells]).squeeze(1)[: len(held)]
     atoms, draws = cells[of_fit], residuals[of_fit.to(residuals.device)].to(points.device)
     table = table.to(points.device)
-    levels = nearest_inside(points, points[held], table[held], inside)
+    if families is None:
+        levels = nearest_inside(points, points[held], table[held], inside)
+    else:  # a family may fill its tables
+        levels = nearest_codes(points[held], points[fit], 1)[0].double().cpu().numpy()
     judge = Judge(points, held, atoms, float(np.median(levels)))
     tears = TEARS if fixed.tear is None else (fixed.tear,)
-    modes = modes_of(sides(points, table, USUAL_TEAR, groups), groups)[atoms]
+    modes = _modes(points, table, groups, families)[atoms]
     found = []
     for tear, side in _partitions(points, table, tears, groups):
         own = _kept(table[atoms], inside, side, atoms)
-        for k in (fixed.neighbours,) if fixed.neighbours else _neighbours(len(points)):
+        for k in (
+            (fixed.neighbours,)
+            if fixed.neighbours
+            else _neighbours(len(points), families is not None)
+        ):
             parts = _parts(points, own[:, :k], atoms, draws)
             for a, b in _pairs(parts, modes, fixed, _most(points, parts, draws, room)):
                 codes = parts.mean + a * parts.own + b * parts.local
@@ -122,6 +135,7 @@ def settled_spread(
     chosen: Candidate,
     *,
     groups: Tensor | None = None,
+    families: np.ndarray | None = None,
     room: float = math.inf,
 ) -> float:
     """Return b at which the map of all codes varies as much within modes as the codes do.
@@ -131,7 +145,7 @@ def settled_spread(
 
     Parameters
     ----------
-    points, table, cells, residuals, groups, room
+    points, table, cells, residuals, groups, families, room
         As in `calibrate_local`.
     chosen : Candidate
         What it chose.
@@ -144,7 +158,7 @@ def settled_spread(
     side = _side(points, table, chosen.tear, groups)
     own = _kept(table[cells], torch.ones_like(side, dtype=torch.bool), side, cells)
     parts = _parts(points, own[:, : chosen.neighbours], cells, residuals)
-    modes = modes_of(sides(points, table, USUAL_TEAR, groups), groups)[cells]
+    modes = _modes(points, table, groups, families)[cells]
     base = parts.mean + chosen.a * parts.own
     return balanced(base, parts.local, parts.atoms, modes, _most(points, parts, residuals, room))
 
@@ -183,8 +197,10 @@ def nearest_inside(points: Tensor, rows: Tensor, table: Tensor, inside: Tensor) 
     return least[torch.isfinite(least)].cpu().numpy()
 
 
-def _neighbours(count: int) -> tuple[int, ...]:
+def _neighbours(count: int, families: bool) -> tuple[int, ...]:
     """Candidates for k; many codes pay for a wide search of neighbours."""
+    if families:
+        return FAMILY_NEIGHBOURS
     return MANY_NEIGHBOURS if count <= MANY else NEIGHBOURS
 
 
@@ -198,6 +214,18 @@ def _partitions(
         if not any(torch.equal(side, other) for other in seen):
             seen.append(side)
             yield tear, side
+
+
+def _modes(
+    points: Tensor, table: Tensor, groups: Tensor | None, families: np.ndarray | None
+) -> Tensor:
+    """Return the mode of each code; spacings are those to codes of other families, so none is one."""
+    if families is not None:
+        kin = torch.from_numpy(families).to(table.device)
+        own = torch.arange(len(table), device=table.device)[:, None]
+        good = (table >= 0) & ((kin[table.clamp(min=0)] != kin[:, None]) | (table == own))
+        table = _first(table, good)
+    return modes_of(sides(points, table, USUAL_TEAR, groups), groups)
 
 
 def _side(points: Tensor, table: Tensor, tear: float, groups: Tensor | None) -> Tensor:
@@ -218,6 +246,11 @@ def _kept(table: Tensor, inside: Tensor, side: Tensor, atoms: Tensor) -> Tensor:
     """Return neighbours within the fit and on the own side, nearest first, -1 behind them."""
     there = table.clamp(min=0)
     good = (table >= 0) & inside[there] & (side[there] == side[atoms][:, None])
+    return _first(table, good)
+
+
+def _first(table: Tensor, good: Tensor) -> Tensor:
+    """Return what is good in each row, in its order, -1 behind it."""
     order = (~good).to(torch.int8).argsort(dim=1, stable=True)
     return torch.where(good, table, -1).gather(1, order)
 

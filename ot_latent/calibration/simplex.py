@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -42,6 +43,7 @@ def calibrate_simplex(
     *,
     weights: Tensor,
     groups: Tensor | None = None,
+    families: np.ndarray | None = None,
     fixed: Fixed = OPEN,
     seed: int = 0,
 ) -> Calibration:
@@ -63,7 +65,7 @@ def calibrate_simplex(
         The noise.
     weights : Tensor of shape (N,)
         Masses.
-    groups, fixed, seed
+    groups, families, fixed, seed
         As in `calibrate_local`.
 
     Returns
@@ -72,7 +74,7 @@ def calibrate_simplex(
         The choice, and all that it was chosen from.
     """
     rng = generator(seed, Stream.SPLIT, 0, len(points))
-    held, fit = split(len(points), rng)
+    held, fit = split(len(points), rng, families)
     fit = fit[:LOW_FIT]
     box = source if isinstance(source, UniformBox) else UniformBox.centered(points.shape[1])
     target = DiscreteMeasure(points[fit].double(), (weights[fit] / weights[fit].sum()).double())

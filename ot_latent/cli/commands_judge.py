@@ -75,7 +75,9 @@ class Evaluate:
             labels=self.labels,
             label_column=self.label_column,
         )
-        record = model.evaluate(data.x, data.y, baselines=self.baselines, features=features)
+        record = model.evaluate(
+            data.x, data.y, baselines=self.baselines, features=features, groups=data.groups
+        )
         if self.json is not None and str(self.json) != "-":
             persistence.write_json_atomic(self.json, record)
         console.show(table(record))

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ot_latent._apart import apart
 from ot_latent._random import Stream, generator
 from ot_latent._validation import DataError
 from ot_latent.kernels.deformations import displacement_fields, remap, sine_modes
@@ -136,7 +137,9 @@ class Batches:
         return torch.from_numpy(self.mine(rng.standard_normal((rows, dim), dtype=np.float32)))
 
 
-def split_rows(x: Tensor, fraction: float, seed: int) -> tuple[Tensor, Tensor]:
+def split_rows(
+    x: Tensor, fraction: float, seed: int, groups: np.ndarray | None = None
+) -> tuple[Tensor, Tensor]:
     """Hold out a share of the rows, drawn once per seed; none where only few rows are left.
 
     Parameters
@@ -147,6 +150,8 @@ def split_rows(x: Tensor, fraction: float, seed: int) -> tuple[Tensor, Tensor]:
         Share to hold out.
     seed : int
         Seed of the split.
+    groups : numpy.ndarray of shape (n,), optional
+        Group of each row; no group is held out in part.
 
     Returns
     -------
@@ -158,8 +163,8 @@ def split_rows(x: Tensor, fraction: float, seed: int) -> tuple[Tensor, Tensor]:
     held = min(round(fraction * len(x)), len(x) - 2)
     if held < 1:
         return x, x[:0]
-    order = generator(seed, Stream.SPLIT, 0).permutation(len(x))
-    keep, out = (torch.from_numpy(np.sort(part)) for part in (order[held:], order[:held]))
+    parts = apart(len(x), held, generator(seed, Stream.SPLIT, 0), groups)
+    out, keep = (torch.from_numpy(np.sort(part)) for part in parts)
     return x[keep], x[out]
 
 

@@ -79,7 +79,7 @@ def write_report(
         If the page cannot be written.
     """
     if record is None:
-        record = model.evaluate(data.x, data.y, features=features, seed=seed)
+        record = model.evaluate(data.x, data.y, features=features, seed=seed, groups=data.groups)
     if _bare(record):  # then the ceiling is the floor: data do not pass through networks
         others = {k: v for k, v in record["baselines"].items() if k != "heldout"}
         record = {**record, "baselines": others}
