@@ -1,7 +1,8 @@
 """Generated images, sampler by sampler: one autoencoder per set and seed, the same codes, the same judges.
 
 Half A of the held-out images is what a perfect generator could show (floor), its reconstructions what the
-decoder lets through (ceiling); half B is the reference of all. Every row is written as soon as it is there.
+decoder lets through (ceiling); half B is the reference of all. As many training images are what a sampler would show
+that draws from their law perfectly. Every row is written as soon as it is there.
 """
 
 from __future__ import annotations
@@ -18,14 +19,16 @@ import numpy as np
 from benchmarks import generation_images_models as models, results
 from benchmarks.generation_images_judges import Court, Judge, View, court
 from benchmarks.generation_samplers import METHODS, Fits
+from ot_latent._apart import apart
 from ot_latent._random import Stream, generator
 from ot_latent.coders import TrainedCoder
 from ot_latent.datasets.loading import load
+from ot_latent.datasets.record import Dataset
 from ot_latent.estimators import OTSampler
 from ot_latent.run_models import load_generator
 
 KEY = ("data", "rows", "latent_dim", "method", "seed")
-REAL, CEILING = "real, other half", "reconstructions"
+REAL, SEEN, CEILING = "real, other half", "real, training images", "reconstructions"
 SAME = ("ours, affine", "control of affine")  # above three dimensions the default is affine
 SAMPLERS = {name: make for name, make in METHODS.items() if name not in SAME}
 COSTLY = ("mixture, BIC", "vine copula", "normalising flow")
@@ -55,9 +58,8 @@ class Case:
         order = generator(seed, Stream.SPLIT, 4).permutation(len(train.x))[:rows]
         self.train = train.x[np.sort(order)]
         self.labels = None if labels is None else labels[np.sort(order)]
-        order = generator(seed, Stream.SPLIT, 2).permutation(len(test.x))
-        half = min(len(order) // 2, options.get("limit") or len(order))
-        self.a, self.b = (test.x[order[k * half : (k + 1) * half]] for k in range(2))
+        self.groups = None if train.groups is None else train.groups[np.sort(order)]
+        self.a, self.b = (test.x[part] for part in _halves(test, seed, options.get("limit")))
         self.settings = {k: options[k] for k in ("latent_dim", "epochs")}
         self.options = options
         named = "" if run is None else f"-{models.digest(run, 'encoder')[:12]}"
@@ -73,11 +75,13 @@ class Case:
         if self.model is not None:
             return self.model.coder_, {"history": self.model.history_, "cpu_s": None}
         settings = self.settings | more
-        return models.coder(self.folder / name, self.train, seed=self.seed, **settings)
+        settings |= {"seed": self.seed, "groups": self.groups}
+        return models.coder(self.folder / name, self.train, **settings)
 
     def transport(self, codes: np.ndarray) -> OTSampler:
         """Return the transport onto the codes: solved, or read."""
         settings = {"seed": self.seed, "again": self.options.get("again", False)}
+        settings |= {"groups": self.groups}
         folder, tolerance = self.folder / "transport", self.options.get("tolerance")
         if self.model is None:
             return models.transport(folder, codes, tolerance=tolerance, **settings)
@@ -111,6 +115,17 @@ class Case:
         }
 
 
+def _halves(test: Dataset, seed: int, limit: int | None) -> list[np.ndarray]:
+    """Return the rows of half A and of half B, none of whose groups is in both."""
+    rng, half = generator(seed, Stream.SPLIT, 2), min(len(test) // 2, limit or len(test))
+    if test.groups is None:
+        order = rng.permutation(len(test))
+        return [order[k * half : (k + 1) * half] for k in range(2)]
+    parts = apart(len(test), len(test) // 2, rng, test.groups)
+    half = min(half, *(len(part) for part in parts))
+    return [part[:half] for part in parts]
+
+
 def run(case: Case, methods: list[str]) -> Iterator[dict[str, Any]]:
     """Yield a row per method."""
     coder, history = case.coder()
@@ -140,6 +155,9 @@ def _made(method: str, case: Case, coder: TrainedCoder, views: dict[str, View], 
     """Return what a method shows."""
     if method == REAL:
         return views["a"]
+    if method == SEEN:
+        rows = generator(case.seed, Stream.SPLIT, 5).permutation(len(case.train))[: len(case.b)]
+        return case.court.view(case.train[rows], views["train"].codes[rows])
     if method == CEILING:
         codes = views["a"].codes
     else:
@@ -166,7 +184,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         case = Case(options.data, seed, options.runs, **settings)
         known = {tuple(row[k] for k in KEY) for row in record["rows"] if row["failure"] is None}
         own = (options.data, len(case.train), case.latent_dim)
-        wanted = [m for m in options.methods if m in (REAL, CEILING, *SAMPLERS)]
+        wanted = [m for m in options.methods if m in (REAL, SEEN, CEILING, *SAMPLERS)]
         if not options.again:
             wanted = [m for m in wanted if (*own, m, seed) not in known]
         for row in run(case, wanted):

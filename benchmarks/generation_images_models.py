@@ -21,6 +21,7 @@ from ot_latent.coders import TrainedCoder
 from ot_latent.config import AutoencoderConfig, TrainingConfig
 from ot_latent.estimators import OTSampler
 from ot_latent.latent.autoencoder import Autoencoder
+from ot_latent.latent.batches import split_rows
 from ot_latent.latent.classifier import Classifier, train_classifier
 from ot_latent.latent.preprocessing import DataCodec
 from ot_latent.latent.training import train_autoencoder
@@ -47,9 +48,18 @@ def digest(folder: Path, name: str = "") -> str:
 
 
 def coder(
-    folder: Path, X: np.ndarray, *, seed: int, build: Build = new_autoencoder, **settings: Any
+    folder: Path,
+    X: np.ndarray,
+    *,
+    seed: int,
+    build: Build = new_autoencoder,
+    groups: np.ndarray | None = None,
+    **settings: Any,
 ) -> tuple[TrainedCoder, dict[str, Any]]:
-    """Train an autoencoder, or read it; returns it with its history, seconds of CPU and settings."""
+    """Train an autoencoder, or read it; returns it with its history, seconds of CPU and settings.
+
+    Early stopping looks at rows whose groups the others have no part of.
+    """
     wanted = {"rows": len(X), "seed": seed} | settings
     found = _read(folder, wanted)
     shapes = {k: v for k, v in settings.items() if k in AutoencoderConfig.model_fields}
@@ -64,9 +74,10 @@ def coder(
     codec = DataCodec.fit(X)
     began = time.process_time()
     network = build(architecture, codec.shape, seed)
-    result = train_autoencoder(
-        network, codec.encode(X), TrainingConfig.from_dict(training), seed=seed
-    )
+    how, rows, unseen = TrainingConfig.from_dict(training), codec.encode(X), None
+    if groups is not None:
+        rows, unseen = split_rows(rows, how.validation_fraction, seed, groups)
+    result = train_autoencoder(network, rows, how, seed=seed, x_validation=unseen)
     config = {
         "asked": wanted,
         "codec": codec.to_dict(),
@@ -86,6 +97,7 @@ def transport(
     *,
     seed: int,
     again: bool = False,
+    groups: np.ndarray | None = None,
     **settings: Any,
 ) -> OTSampler:
     """Solve the transport onto codes, or read it; `again` calibrates its extension anew."""
@@ -93,7 +105,7 @@ def transport(
     found = _read(folder, wanted)
     if found is None:
         began = time.process_time()
-        sampler = OTSampler(random_state=seed, **settings).fit(codes, labels)
+        sampler = OTSampler(random_state=seed, **settings).fit(codes, labels, groups=groups)
         config = {"asked": wanted, "sampler": sampler.to_config()}
         config["cpu_s"] = time.process_time() - began
         persistence.save_folder(folder, tensors={"transport": sampler.to_tensors()}, config=config)
