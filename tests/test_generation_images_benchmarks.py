@@ -17,6 +17,7 @@ from benchmarks import (
 )
 from ot_latent.config import AutoencoderConfig
 from ot_latent.datasets.loading import load
+from ot_latent.datasets.record import Dataset
 from ot_latent.generator import LatentGenerator
 
 QUICK = ["--data", "digits", "--rows", "300", "--latent-dim", "6", "--epochs", "2"]
@@ -150,6 +151,17 @@ def test_intervals_are_the_seeds_where_there_are_several():
     assert (mean, high - low) == pytest.approx((2.0, 2 * 4.303 / 3**0.5), rel=1e-3)
 
 
+def test_halves_share_no_group():
+    groups = np.repeat(np.arange(12), 5)
+    test = Dataset(np.zeros((60, 2)), None, "variants", groups=groups)
+    a, b = images._halves(test, 0, None)
+    assert len(a) == len(b) == 30
+    assert not set(groups[a]) & set(groups[b])
+    assert [len(part) for part in images._halves(test, 0, 7)] == [7, 7]
+    alone = images._halves(Dataset(np.zeros((60, 2)), None, "rows"), 0, None)
+    assert sorted(np.concatenate(alone)) == list(range(60))
+
+
 # -- measured in a small size ----------------------------------------------------------------------
 
 
@@ -157,14 +169,15 @@ def test_intervals_are_the_seeds_where_there_are_several():
 def test_images_are_measured_and_resumed(tmp_path, capsys):
     out = tmp_path / "images.json"
     where = ["--runs", str(tmp_path / "runs"), "--out", str(out)]
-    for methods in (["ours", images.REAL], ["ours", "control", images.CEILING]):
+    for methods in (["ours", images.REAL], ["ours", images.SEEN, images.CEILING]):
         told = ["--table", "images", *QUICK, *where, "--methods", *methods]
         assert generation.main(told) == 0
     rows = {row["method"]: row for row in json.loads(out.read_text())["rows"]}
-    assert list(rows) == ["ours", images.REAL, "control", images.CEILING]
+    assert list(rows) == ["ours", images.REAL, images.SEEN, images.CEILING]
+    assert rows[images.SEEN]["copy_rate"][0] == 1.0
     assert all(len(digest) == 64 for digest in rows["ours"]["judges"].values())
     assert rows[images.REAL]["spaces"]["classifier"]["precision"][0] > 0.6
-    assert "| control | 1 |" in capsys.readouterr().out
+    assert f"| {images.SEEN} | 1 |" in capsys.readouterr().out
     quick = [*QUICK, *where[:2], "--out", str(tmp_path / "autoencoders.json")]
     assert generation.main(["--table", "autoencoders", *quick, "--autoencoders", "plain"]) == 0
     (row,) = json.loads((tmp_path / "autoencoders.json").read_text())["rows"]
