@@ -131,7 +131,7 @@ def run(case: Case, methods: list[str]) -> Iterator[dict[str, Any]]:
     coder, history = case.coder()
     views = case.views(coder)
     codes, judge, shared = views["train"].codes, case.judge(views), case.told(history)
-    alone = set(methods) <= {REAL, CEILING, *ALONE}
+    alone = set(methods) <= {REAL, SEEN, CEILING, *ALONE}
     sampler = None if alone else case.transport(codes)
     fits = Fits(codes, case.seed, sampler)
     most = case.options.get("fitted") or FITTED

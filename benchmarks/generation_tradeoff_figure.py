@@ -31,7 +31,10 @@ MARKS = {  # floor and ceiling
     "real, other half": (BASELINE, "*", "real images"),
     "reconstructions": (CEILING, "P", "reconstructions of held-out images"),
 }
-LEAST, MOST = 0.1, 60.0  # distances drawn
+FILLED = (
+    "Precision and recall: filled marks are new enough (novelty 0.9 or more), hollow ones are not"
+)
+LEAST, MOST = 0.1, 60.0  # least distance drawn; the largest over the least
 TICKS = (0.3, 0.5, 1, 2, 5, 10, 20, 50, 100)
 
 
@@ -48,7 +51,9 @@ def draw(rows: Sequence[dict[str, Any]], path: Path) -> None:
             distances(axes[0, column], rows, space)
             shares(axes[1, column], rows, space)
         handles, labels = axes[0, 0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside lower center", ncols=4)
+        figure.legend(
+            handles, labels, loc="outside lower center", ncols=4, title=FILLED, title_fontsize=9
+        )
         figure.savefig(path)
     close(figure)
 
@@ -87,7 +92,8 @@ def _frame(ax: Any, rows: Sequence[dict[str, Any]], space: str) -> None:
     """Set the axes of distances, and shade where images are new enough."""
     found = [row["spaces"][space]["frechet"][0] for row in rows]
     right = 1.04 * max(row["novelty_ratio"][0] for row in rows)
-    low, high = 0.75 * max(min(found), LEAST), 1.35 * min(max(found), MOST)
+    least = max(min(found), LEAST)
+    low, high = 0.75 * least, 1.35 * min(max(found), MOST * least)
     ax.set(yscale="log", xlim=(-0.05, max(right, 1.05)), ylim=(low, high))
     inside = [tick for tick in TICKS if low <= tick <= high]
     ax.set_yticks(inside, [f"{tick:g}" for tick in inside])
@@ -118,5 +124,3 @@ def shares(ax: Any, rows: Sequence[dict[str, Any]], space: str) -> None:
     ax.set(xlabel="recall (share of real images among samples)")
     ax.set_ylabel("precision (share of samples among real images)")
     ax.set_title(f"Precision and recall, {space} features")
-    told = "filled: new enough (novelty 0.9 or more); hollow: nearer to copies"
-    ax.text(0.02, 0.02, told, transform=ax.transAxes, color=SOFT, fontsize=8.5)
