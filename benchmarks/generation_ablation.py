@@ -42,14 +42,14 @@ class Knob:
     balanced: bool = False
 
 
-_ANCHORS, _TORN = (0.0, 0.3, 0.5, 0.7, 0.85, 1.0), (math.inf, 3.0, 2.0, 1.5)
+_ANCHORS = (0.0, 0.3, 0.5, 0.7, 1.0)
 KNOBS = {
     "anchor a": Knob("anchor", _ANCHORS),
-    "spread b": Knob("spread", (0.5, 0.8, 0.9, 1.0, 1.1, 1.2, 1.5)),
-    "neighbours k": Knob("neighbours", (5, 10, 30, 60, 100)),
-    "tear t": Knob("tear", _TORN),
+    "spread b": Knob("spread", (0.5, 0.8, 0.9, 1.0, 1.1, 1.3)),
+    "neighbours k": Knob("neighbours", (5, 10, 30, 60)),
+    "tear t": Knob("tear", (math.inf, 3.0, 2.0, 1.5)),
     "anchor a, b balanced": Knob("anchor", _ANCHORS, balanced=True),
-    "neighbours k, b balanced": Knob("neighbours", (5, 10, 30, 60, 100), balanced=True),
+    "neighbours k, b balanced": Knob("neighbours", (5, 10, 30, 60), balanced=True),
 }
 LOW_KNOBS = {
     "anchor a": Knob("anchor", (0.0, 0.25, 0.5, 1.0)),
