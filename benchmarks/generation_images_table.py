@@ -25,7 +25,8 @@ def over_seeds(entries: list[list[float]]) -> Interval:
         return value, low, high
     x = np.array([entry[0] for entry in entries])
     half = t.ppf(0.975, len(x) - 1) * x.std(ddof=1) / np.sqrt(len(x))
-    return float(x.mean()), float(x.mean() - half), float(x.mean() + half)
+    low = max(float(x.mean() - half), 0.0)  # nothing here is negative
+    return float(x.mean()), low, float(x.mean() + half)
 
 
 class Group:

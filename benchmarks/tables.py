@@ -43,6 +43,7 @@ WRITERS = {
     "generation_images": generation.generation_images_table.markdown,
     "generation_stacked": generation.stacked.markdown,
     "generation_toy": generation.markdown,
+    "generation_tradeoff": generation.tradeoff.markdown,
     "gpu": gpu.markdown,
     "growth": growth.markdown,
     "hierarchy": hierarchy.markdown,

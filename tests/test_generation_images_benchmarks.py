@@ -147,8 +147,9 @@ def test_the_table_says_where_a_rival_wins():
 
 def test_intervals_are_the_seeds_where_there_are_several():
     assert table.over_seeds([[1.0, 0.5, 2.0]]) == (1.0, 0.5, 2.0)
-    mean, low, high = table.over_seeds([[v, 0.0, 9.0] for v in (1.0, 2.0, 3.0)])
-    assert (mean, high - low) == pytest.approx((2.0, 2 * 4.303 / 3**0.5), rel=1e-3)
+    mean, low, high = table.over_seeds([[v, 0.0, 9.0] for v in (4.0, 5.0, 6.0)])
+    assert (mean, high - low) == pytest.approx((5.0, 2 * 4.303 / 3**0.5), rel=1e-3)
+    assert table.over_seeds([[v, 0.0, 9.0] for v in (1.0, 2.0, 3.0)])[1] == 0
 
 
 def test_halves_share_no_group():
