@@ -45,7 +45,7 @@ def run_toy(name: str, methods: Sequence[str], seed: int) -> Iterator[dict[str, 
     for method in methods:
         row: dict[str, Any] = {"toy": name, "method": method, "seed": seed, "failure": None}
         cpu = time.process_time()
-        if method in (stacked.CEILING, stacked.REAL, images.REAL, images.SEEN):
+        if method not in (FRESH_DATA, *METHODS):
             continue  # there is no decoder
         try:
             if method == FRESH_DATA:
@@ -108,6 +108,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--table", choices=["toy", *SHOWERS], default="toy")
     parser.add_argument("--toys", nargs="+", choices=list(TOYS), default=list(TOYS))
     known = [FRESH_DATA, images.REAL, images.SEEN, stacked.REAL, stacked.CEILING, *METHODS]
+    known += stacked.LABELLED
     parser.add_argument("--methods", nargs="+", choices=known, default=known, metavar="METHOD")
     parser.add_argument("--seeds", type=int, nargs="+", default=list(range(10)))
     parser.add_argument("--show", action="store_true", help="print what was measured so far")

@@ -7,6 +7,7 @@ import pytest
 
 from benchmarks import generation, generation_samplers, generation_stacked, generation_toys
 from benchmarks.generation_toys import TOYS, judge
+from ot_latent.estimators import OTSampler
 
 
 @pytest.mark.parametrize("name", list(TOYS))
@@ -153,6 +154,23 @@ def test_a_coder_of_channels_treats_them_alike(tmp_path):
     made = coder.decode(codes)
     assert made.shape == images.shape
     assert (made[:, 1] == coder.digits.decode(codes[:, 2:4])).all()
+
+
+def test_labels_that_are_given_keep_laws_within_their_modes():
+    rng = np.random.default_rng(0)
+    modes = np.arange(450) % 3
+    codes = rng.normal(size=(450, 4)) + 3 * np.eye(3, 4)[modes]
+    sampler = OTSampler(tolerance=0.3, random_state=0).fit(codes)
+    told = generation_stacked.labelled(sampler, modes)
+    assert sampler.labels_ is None
+    assert told.transport_ is sampler.transport_
+    points = sampler.codes(sampler.transport_.potential.points)
+    row = np.linalg.norm(points[:, None] - codes, axis=2).argmin(1)
+    near = told.map_.neighbours.numpy()
+    own = (near < 0) | (modes[row][near] == modes[row][:, None])
+    assert own.all()
+    other = sampler.map_.neighbours.numpy()
+    assert (modes[row][other] != modes[row][:, None]).any()
 
 
 def test_every_column_of_stacked_digits_has_a_figure():
