@@ -29,6 +29,7 @@ from ot_latent.run_models import load_generator
 
 KEY = ("data", "rows", "latent_dim", "method", "seed")
 REAL, SEEN, CEILING = "real, other half", "real, training images", "reconstructions"
+BLIND = "ours, variants unknown"  # for sets that tell of variants
 SAME = ("ours, affine", "control of affine")  # above three dimensions the default is affine
 SAMPLERS = {name: make for name, make in METHODS.items() if name not in SAME}
 COSTLY = ("mixture, BIC", "vine copula", "normalising flow")
@@ -160,6 +161,8 @@ def _made(method: str, case: Case, coder: TrainedCoder, views: dict[str, View], 
         return case.court.view(case.train[rows], views["train"].codes[rows])
     if method == CEILING:
         codes = views["a"].codes
+    elif method == BLIND:
+        codes = models.blind(fits.default).sample(len(case.b), random_state=case.seed)
     else:
         codes = SAMPLERS[method](fits).sample(len(case.b), random_state=case.seed)
     return case.court.view(coder.decode(codes), codes)
@@ -184,7 +187,8 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         case = Case(options.data, seed, options.runs, **settings)
         known = {tuple(row[k] for k in KEY) for row in record["rows"] if row["failure"] is None}
         own = (options.data, len(case.train), case.latent_dim)
-        wanted = [m for m in options.methods if m in (REAL, SEEN, CEILING, *SAMPLERS)]
+        there = [REAL, SEEN, CEILING, *SAMPLERS, *([] if case.groups is None else [BLIND])]
+        wanted = [m for m in options.methods if m in there]
         if not options.again:
             wanted = [m for m in wanted if (*own, m, seed) not in known]
         for row in run(case, wanted):

@@ -120,6 +120,12 @@ def extended(sampler: OTSampler, again: bool) -> OTSampler:
     return sampler
 
 
+def blind(sampler: OTSampler) -> OTSampler:
+    """Return the same transport, its extension calibrated without knowing of variants."""
+    tensors = {key: value for key, value in sampler.to_tensors().items() if key != "groups"}
+    return extended(OTSampler.from_parts(tensors, sampler.to_config()), again=True)
+
+
 def classifier(
     folder: Path, x: Any, labels: Any, *, seed: int = 0, epochs: int | None = None
 ) -> Classifier:

@@ -18,6 +18,7 @@ from benchmarks import (
 from ot_latent.config import AutoencoderConfig
 from ot_latent.datasets.loading import load
 from ot_latent.datasets.record import Dataset
+from ot_latent.estimators import OTSampler
 from ot_latent.generator import LatentGenerator
 
 QUICK = ["--data", "digits", "--rows", "300", "--latent-dim", "6", "--epochs", "2"]
@@ -161,6 +162,17 @@ def test_halves_share_no_group():
     assert [len(part) for part in images._halves(test, 0, 7)] == [7, 7]
     alone = images._halves(Dataset(np.zeros((60, 2)), None, "rows"), 0, None)
     assert sorted(np.concatenate(alone)) == list(range(60))
+
+
+def test_variants_can_be_left_unknown():
+    """The same transport, calibrated as if its codes were no variants of one another."""
+    rng = np.random.default_rng(0)
+    codes = np.repeat(rng.normal(size=(80, 5)), 6, axis=0) + 0.02 * rng.normal(size=(480, 5))
+    told = OTSampler(tolerance=0.5, random_state=0).fit(codes, groups=np.repeat(np.arange(80), 6))
+    unknown = models.blind(told)
+    assert torch.equal(unknown.transport_.potential.heights, told.transport_.potential.heights)
+    assert unknown.groups_ is None
+    assert unknown.rule_.b < 0.1 < told.rule_.b
 
 
 # -- measured in a small size ----------------------------------------------------------------------
