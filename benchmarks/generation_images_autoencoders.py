@@ -37,8 +37,8 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "loss l1": {"loss": "l1"},
     "loss bce": {"loss": "bce"},
     "residual": {"model": "residual"},
-    "refined": {"refine_epochs": 4},
-    "refined by features alone": {"refine_epochs": 4, "refine_adversarial": 0.0},
+    "refined": {"refine_epochs": 2},
+    "refined by features alone": {"refine_epochs": 2, "refine_adversarial": 0.0},
 }
 
 

@@ -120,7 +120,7 @@ class Train:
     bottleneck_rank: Maybe[int] = None
     """Largest rank of the matrices between two hidden layers."""
     refine_epochs: Maybe[int] = None
-    """Further epochs of the decoder alone beside a small critic, to be sharper; try 4."""
+    """Further epochs of the decoder alone beside a small critic, to be sharper; try 2."""
     refine_features: Maybe[float] = None
     """Weight of the distance in the critic's features, in these epochs."""
     refine_adversarial: Maybe[float] = None
