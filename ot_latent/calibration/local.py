@@ -18,7 +18,7 @@ from ot_latent.transport.neighbours import nearest_codes, sides
 
 ANCHORS = (0.0, 0.3, 0.5, 0.7, 0.85)
 NEIGHBOURS, MANY_NEIGHBOURS, MANY = (10, 30), (10, 30, 60), 20_000
-FAMILY_NEIGHBOURS = (30, 60, 120)  # many of them are variants of one another
+FAMILY_NEIGHBOURS = (30, 60, 90, 120)  # many of them are variants of one another
 TEARS = (math.inf, 3.0, 2.0, 1.5)
 
 
