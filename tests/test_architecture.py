@@ -29,7 +29,7 @@ FLOORS = [
     {"kernels.cells2d", "kernels.cells3d"}
     | {"latent.autoencoder", "latent.batches", "latent.classifier", "latent.neighbours", "latent.preprocessing"}
     | {"latent.training_state", "transport.cells", "transport.potential", "transport.source_kinds"}
-    | {"transport.intervals", "transport.neighbours", "transport.smooth_functions", "transport.surroundings", "transport.target_chunks", "transport.unique_rows"},
+    | {"transport.intervals", "transport.neighbours", "transport.smooth_functions", "transport.surroundings", "transport.target_chunks", "transport.tiles", "transport.unique_rows"},
     {"latent.loop", "transport.barycentric", "transport.corner_lists", "transport.crossing", "transport.local_fit", "transport.local_law"},
     {"latent.refinement", "metrics", "raster", "theory", "run_folder", "transport.solution", "transport.triangulation"}
     | {"transport.plane", "transport.space"},

@@ -7,8 +7,14 @@ from dataclasses import replace
 
 from torch import Tensor
 
-from ot_latent.transport.sampling import Look, Tally
+from ot_latent.transport.sampling import Look, Sampler, Tally
 from ot_latent.transport.stochastic_state import StochasticNewtonState
+from ot_latent.transport.tiles import (
+    coarse_response,
+    coarse_shift,
+    tile_sums,
+    tiles_of,
+)
 
 STEP_EXPONENT = 0.4  # a_t = t^-0.4; with 0.6 slow modes of 60,000 real codes lag (efficiency 1.6)
 AVERAGE_EXPONENT = 0.5  # weight (t + 1)^0.5 of the heights of step t in the average
@@ -19,6 +25,9 @@ LEAST_SCALE = 0.7  # of a cell, relative to the common one: an empty cell has no
 PRIOR = 5.0  # close draws that the common scale counts for
 GAP_SHARE = 0.1  # share of draws whose gap to the second-best score reads off the Hessian
 MOST_AGE = 1000.0  # of a start
+LOOKS = (0, 4, 16)  # draws per target after which facets between tiles are looked at
+LEAST_TARGETS = 4096  # fewer are balanced by many steps sooner than looked at
+MOST_FACETS, FACETS = 4096, 1 / 8  # draws near to one that are asked for both cells; of the targets
 
 
 def head_start(look: Look, targets: int, batch: int) -> tuple[float, float]:
@@ -91,7 +100,10 @@ def newton_step(
     scale = weights.clamp_min(LEAST_COUNT / n)
     error = ((tally.counts.double() / n - weights) / scale).clamp(-CLIP, CLIP)
     age = state.age + t  # of each height; older ones move less and weigh more
-    heights = state.heights - age**-STEP_EXPONENT / trace * error / relative
+    move = error / relative
+    if state.tiles is not None and state.response is not None:
+        move = move - coarse_shift(state.response, state.tiles, weights, tally.counts.double() / n)
+    heights = state.heights - age**-STEP_EXPONENT / trace * move
     heights = heights - heights.mean()
     weight = (age + 1) ** AVERAGE_EXPONENT * n
     total = state.average_weight + weight
@@ -110,6 +122,47 @@ def newton_step(
         trace=trace,
         batch_samples=(*state.batch_samples, float(state.samples + n)),
         batch_rms=(*state.batch_rms, math.sqrt(max(0.0, tally.square))),
+    )
+
+
+def look_at_tiles(state: StochasticNewtonState, sampler: Sampler) -> StochasticNewtonState:
+    """Look at the facets between tiles of targets, up to three times in a solve of many targets.
+
+    By then the tiles of a fresh solve have about their masses, which they had not in the steps that
+    are averaged already: of these, the fine differences inside tiles are kept, and every tile takes
+    the mean that it has now. One number per tile is known well from the steps to come.
+
+    Parameters
+    ----------
+    state : StochasticNewtonState
+        State before a step.
+    sampler : Sampler
+        Makes the draws: those that the next steps count.
+
+    Returns
+    -------
+    StochasticNewtonState
+        The same state where no look is due.
+    """
+    target = sampler.target
+    due = state.looks < len(LOOKS) and state.samples >= LOOKS[state.looks] * len(target)
+    if len(target) < LEAST_TARGETS or not due:
+        return state
+    tiles = tiles_of(target) if state.tiles is None else state.tiles
+    most = min(MOST_FACETS, int(FACETS * len(target)))
+    draws = sampler.whole(most / GAP_SHARE)
+    pairs = sampler.facets(state.heights, state.row, draws, state.gap_width, most)
+    average = state.average
+    if state.looks and not state.warm:
+        count = tiles.bincount().cpu()
+        moved = tile_sums(state.heights - average, tiles) / count
+        average = average + moved.to(average.device)[tiles]
+    return replace(
+        state,
+        tiles=tiles,
+        response=coarse_response(pairs, tiles, target.weights),
+        looks=state.looks + 1,
+        average=average,
     )
 
 

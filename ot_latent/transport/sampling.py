@@ -126,6 +126,27 @@ class Sampler(abc.ABC):
         """
 
     @abc.abstractmethod
+    def facets(self, heights: Tensor, row: int, draws: int, width: float, most: int) -> Tensor:
+        """Return the two cells at the facets that draws of the fitting stream lie near to.
+
+        Parameters
+        ----------
+        heights : Tensor of shape (N,), float64
+            Heights.
+        row, draws : int
+            First row, and how many draws, in whole blocks.
+        width : float
+            Draws of smaller gaps are near to a facet.
+        most : int
+            Of how many of them cells are told, evenly spaced among all.
+
+        Returns
+        -------
+        Tensor of shape (m, 2), int64
+            Pairs of cells, the same on all processes.
+        """
+
+    @abc.abstractmethod
     def survey(self, heights: Tensor, row: int, draws: int) -> CellSurvey:
         """Survey the cells by draws that begin at a row of the evaluation stream.
 
@@ -183,6 +204,12 @@ class IndependentSampler(Sampler):
         add_over_processes(numbers)
         counts, close, lost = numbers[:n], numbers[n : 2 * n], int(numbers[-1])
         return Tally(counts, close, chi_square(counts, target.weights)[0], lost == 0)
+
+    def facets(self, heights: Tensor, row: int, draws: int, width: float, most: int) -> Tensor:
+        """Look at independent draws again."""
+        scores, cells = self._best_two(heights.to(self.target.points), row, draws)
+        near = torch.nonzero((scores[:, 0] - scores[:, -1]).double() < width)[:, 0]
+        return cells[_evenly(near, most)].cpu()
 
     def _best_two(self, heights: Tensor, start: int, draws: int) -> tuple[Tensor, Tensor]:
         """Return the best two scores (one, where there is one target) of rows, and their cells."""
@@ -251,6 +278,21 @@ class CrossedSampler(Sampler):
             finite=bool(torch.isfinite(met.scores).all()),
         )
 
+    def facets(self, heights: Tensor, row: int, draws: int, width: float, most: int) -> Tensor:
+        """Look at blocks of draws again, and by inner products at those near to a facet."""
+        z = self.crossing.rows(self.seed, Stream.FIT, row, draws // self.rows, self.rows)
+        gaps = self.crossing.meet(z, self.rows, heights).gaps.cpu()
+        chosen = _evenly(torch.nonzero(gaps.flatten() < width)[:, 0], most)
+        if not len(chosen):
+            return torch.zeros(0, 2, dtype=torch.int64)
+        block, pair = chosen // self.rows**2 * self.rows, chosen % self.rows**2
+        first, second = z[block + pair // self.rows], z[block + pair % self.rows]
+        split, points = self.crossing.form.split, self.target.points
+        met = torch.cat([first[:, :split], second[:, split:]], dim=1).double()
+        x = self.crossing.form.points(met).to(points)
+        budget = self.crossing.memory_budget
+        return best_scores(x, points, heights.to(points), 2, memory_budget=budget)[1].cpu()
+
     def survey(self, heights: Tensor, row: int, draws: int) -> CellSurvey:
         """Survey by blocks of draws."""
         return survey_blocks(
@@ -267,3 +309,8 @@ class CrossedSampler(Sampler):
         """Return the cells of draws of the fitting stream."""
         z = self.crossing.rows(self.seed, Stream.FIT, row, draws // self.rows, self.rows)
         return self.crossing.meet(z, self.rows, heights)
+
+
+def _evenly(places: Tensor, most: int) -> Tensor:
+    """Return at most so many of some places, evenly spaced among them."""
+    return places[:: max(1, -(-len(places) // most))]

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ot_latent._validation import check_positive
-from ot_latent.transport.diagonal_step import GAP_SHARE, head_start, newton_step
+from ot_latent.transport.diagonal_step import GAP_SHARE, head_start, look_at_tiles, newton_step
 from ot_latent.transport.given_heights import given_heights, worth_of_start
 from ot_latent.transport.measures import DiscreteMeasure
 from ot_latent.transport.refit import known_targets
@@ -351,6 +351,7 @@ class StochasticNewton:
         target, unit = sampler.target, sampler.rows**2
         left = self._budget(len(target), state.inflation) - state.samples
         n = min(sampler.whole(self._batch(len(target), state.samples)), left // unit * unit)
+        state = look_at_tiles(state, sampler)
         tally = sampler.tally(state.heights, state.row, n, state.gap_width)
         if not tally.finite:
             return replace(state, status=Status.NONFINITE)

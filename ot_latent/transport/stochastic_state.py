@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from ot_latent.transport.survey import CellSurvey
 
 _TENSORS = ("heights", "average", "close", "age", "average_weight")
+_TILED = (
+    "tiles",
+    "response",
+)  # None before the first look, in files that know none, and for few targets
 _CURVES = ("batch_samples", "batch_rms", "verdict_samples", "verdict_rms")
 
 
@@ -35,6 +39,12 @@ class StochasticNewtonState:
         Sum of the weights in the average of each height.
     step, samples, evaluated : int
         Steps taken, fitting draws and evaluation draws made.
+    tiles : Tensor of shape (N,), int64, or None
+        Tile of each target, where steps move tiles, too (`tiles.tiles_of`).
+    response : Tensor of shape (K, K), float64, or None
+        How far tiles move for what they lack (`tiles.coarse_response`).
+    looks : int
+        How often facets were looked at for it.
     rows, row : int
         Rows A of a block of A^2 crossed draws (one: independent draws), and the next unused row of
         the fitting stream.
@@ -59,6 +69,9 @@ class StochasticNewtonState:
     close: Tensor
     age: Tensor
     average_weight: Tensor
+    tiles: Tensor | None = None
+    response: Tensor | None = None
+    looks: int = 0
     expected_close: float = 0.0
     step: int = 0
     samples: int = 0
@@ -108,9 +121,10 @@ class StochasticNewtonState:
         Returns
         -------
         dict of str to Tensor
-            Heights and average.
+            Heights, average and what else there is one number per target of.
         """
-        return {name: getattr(self, name) for name in _TENSORS}
+        every = {name: getattr(self, name) for name in (*_TENSORS, *_TILED)}
+        return {name: tensor for name, tensor in every.items() if tensor is not None}
 
     def to_metadata(self) -> dict[str, Any]:
         """Return the rest of the state, JSON-able; floats survive JSON exactly.
@@ -120,7 +134,7 @@ class StochasticNewtonState:
         dict
             Numbers, curves and the name of the status.
         """
-        plain = {k: v for k, v in vars(self).items() if k not in (*_TENSORS, "survey")}
+        plain = {k: v for k, v in vars(self).items() if k not in (*_TENSORS, *_TILED, "survey")}
         return plain | {"status": self.status.name if self.status else None}
 
     @classmethod
@@ -144,4 +158,5 @@ class StochasticNewtonState:
         rest: dict[str, Any] = {k: tuple(v) if k in _CURVES else v for k, v in metadata.items()}
         rest["status"] = Status[rest["status"]] if rest.get("status") else None
         rest |= {name: tensors[name] for name in _TENSORS}
+        rest |= {name: tensors[name] for name in _TILED if name in tensors}
         return cls(**rest)
