@@ -37,11 +37,11 @@ from ot_latent.estimators import OTSampler
 KEY = ("data", "rows", "latent_dim", "method", "knob", "seed")
 OURS, CONTROL, PLAIN = "ours", "control", "plain map"
 KERNELS, MIXTURE, PAIRS = "kernel density", "mixture", "two-cell rule"
-ANCHORS = (0.95, 0.8, 0.6, 0.4, 0.2, 0.0)  # from near copies on; then wider laws
-WIDER = (1.15, 1.3)  # times the balanced spread, at anchor zero
-BANDWIDTHS = (0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4)
-COMPONENTS, MIXED = (10, 30, 100), 20_000  # mixtures are fitted to so many codes at most
-ANGLES = (0.4, 0.55, 0.7, 1.0, 1.4)
+ANCHORS = (0.9, 0.7, 0.5, 0.25, 0.0)  # from near copies on; then wider laws
+WIDER = (1.2,)  # times the balanced spread, at anchor zero
+BANDWIDTHS = (0.1, 0.2, 0.25, 0.3, 0.4)
+COMPONENTS, MIXED = (10, 30, 100), 10_000  # mixtures are fitted to so many codes at most
+ANGLES = (0.4, 0.7, 1.2)
 NOVEL = 0.9  # novelty ratio at which samplers are compared
 METHODS = (REAL, CEILING, PLAIN, OURS, CONTROL, KERNELS, MIXTURE, PAIRS)
 CHOSEN = {MIXTURE: "mixture, BIC"}  # here the knob takes the place of the criterion
