@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
 import torch
 from scipy.optimize import linear_sum_assignment
 
-from benchmarks import calibrated, known_maps, quadratic
+from benchmarks import calibrated, known_maps, quadratic, unseen_codes
 from ot_latent.transport import UniformBox
 
 
@@ -80,3 +81,23 @@ def test_calibrated_numbers_are_measured_beside_fixed_ones(tmp_path, monkeypatch
     assert (real["numbers"], fixed["b"], chosen["numbers"]) == ("real", 1.1, "calibrated")
     assert real["novelty"] == pytest.approx(1.0)
     assert chosen["novelty"] > 0.5
+
+
+def test_distances_of_unseen_codes_are_measured(tmp_path, capsys):
+    out = ["--out", str(tmp_path / "unseen.json"), "--runs", str(tmp_path / "runs")]
+    sizes = ["--rows", "200", "--latent-dim", "3", "--epochs", "1", "--seeds", "0"]
+    for _ in range(2):  # the second time from the kept network
+        assert unseen_codes.main([*out, *sizes]) == 0
+    (row,) = json.loads((tmp_path / "unseen.json").read_text())["rows"]
+    assert row["fitted"] == row["any_group"] > 0  # digits tell of no variants
+    assert 0.5 < row["unseen"] / row["fitted"] < 2
+    assert (row["rows"], row["unseen_rows"]) == (200, 10)
+    assert "| digits | 200 | 3 | 1 |" in capsys.readouterr().out
+
+
+def test_variants_do_not_count_as_near():
+    z = torch.tensor([[0.0], [0.1], [1.0], [3.0]])
+    groups = np.array([0, 0, 1, 2])
+    assert unseen_codes._median(z, z, groups, groups) == pytest.approx(0.9)
+    assert unseen_codes._median(z, z, None, groups) == pytest.approx(0.1)
+    assert unseen_codes.alone(groups).tolist() == [False, False, True, True]
