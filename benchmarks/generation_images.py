@@ -19,8 +19,10 @@ import numpy as np
 from benchmarks import generation_images_models as models, results
 from benchmarks.generation_images_judges import Court, Judge, View, court
 from benchmarks.generation_samplers import METHODS, Fits
+from benchmarks.generation_stacked import LABELLED, labelled
 from ot_latent._apart import apart
 from ot_latent._random import Stream, generator
+from ot_latent.baselines import ControlSampler
 from ot_latent.coders import TrainedCoder
 from ot_latent.datasets.loading import load
 from ot_latent.datasets.record import Dataset
@@ -163,6 +165,10 @@ def _made(method: str, case: Case, coder: TrainedCoder, views: dict[str, View], 
         codes = views["a"].codes
     elif method == BLIND:
         codes = models.blind(fits.default).sample(len(case.b), random_state=case.seed)
+    elif method in LABELLED:
+        ours = labelled(fits.default, case.labels)
+        told = ours if method == LABELLED[0] else ControlSampler(ours)
+        codes = told.sample(len(case.b), random_state=case.seed)
     else:
         codes = SAMPLERS[method](fits).sample(len(case.b), random_state=case.seed)
     return case.court.view(coder.decode(codes), codes)
@@ -188,6 +194,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         known = {tuple(row[k] for k in KEY) for row in record["rows"] if row["failure"] is None}
         own = (options.data, len(case.train), case.latent_dim)
         there = [REAL, SEEN, CEILING, *SAMPLERS, *([] if case.groups is None else [BLIND])]
+        there += [] if case.labels is None or case.model is not None else LABELLED
         wanted = [m for m in options.methods if m in there]
         if not options.again:
             wanted = [m for m in wanted if (*own, m, seed) not in known]

@@ -21,6 +21,7 @@ from ot_latent.datasets.record import Dataset
 from ot_latent.estimators import OTSampler
 from ot_latent.generator import LatentGenerator
 
+GIVEN = "ours, labels given"
 QUICK = ["--data", "digits", "--rows", "300", "--latent-dim", "6", "--epochs", "2"]
 QUICK += ["--judge-epochs", "1", "--limit", "60", "--seeds", "0"]
 
@@ -182,11 +183,11 @@ def test_variants_can_be_left_unknown():
 def test_images_are_measured_and_resumed(tmp_path, capsys):
     out = tmp_path / "images.json"
     where = ["--runs", str(tmp_path / "runs"), "--out", str(out)]
-    for methods in (["ours", images.REAL], ["ours", images.SEEN, images.CEILING]):
+    for methods in (["ours", images.REAL], ["ours", images.SEEN, GIVEN, images.CEILING]):
         told = ["--table", "images", *QUICK, *where, "--methods", *methods]
         assert generation.main(told) == 0
     rows = {row["method"]: row for row in json.loads(out.read_text())["rows"]}
-    assert list(rows) == ["ours", images.REAL, images.SEEN, images.CEILING]
+    assert list(rows) == ["ours", images.REAL, images.SEEN, GIVEN, images.CEILING]
     assert rows[images.SEEN]["copy_rate"][0] == 1.0
     assert all(len(digest) == 64 for digest in rows["ours"]["judges"].values())
     assert rows[images.REAL]["spaces"]["classifier"]["precision"][0] > 0.6
