@@ -44,7 +44,8 @@ def task(n: int, dim: int) -> tuple[UniformBox, DiscreteMeasure, Tensor]:
     rng = np.random.default_rng(SEED)
     points = torch.from_numpy(rng.standard_normal((n, dim), dtype=np.float32))
     target = DiscreteMeasure.uniform(points)
-    return UniformBox.centered(dim), target, gaussian_start(target, 1 / 3)
+    heights = gaussian_start(target, 1 / 3)
+    return UniformBox.centered(dim), target, heights - heights.max()
 
 
 def measure(n: int, dim: int, rows: Sequence[int] = ROWS) -> list[Any]:

@@ -60,7 +60,7 @@ def test_every_turn_draws_other_rows():
 
 
 @pytest.mark.parametrize("dim", [3, 5])
-def test_the_targets_stand_where_the_gaussian_map_sends(dim):
+def test_heights_fall_from_zero_with_the_norm(dim):
     source, target, heights = growth.task(40, dim)
     assert float(heights.max()) == 0
     assert int(heights.argmin()) == int(target.points.square().sum(dim=1).argmax())
