@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
 
 from torch import Tensor
 
-from ot_latent.transport.sampling import Look, Sampler, Tally
+from ot_latent.transport.sampling import Sampler, Tally
 from ot_latent.transport.stochastic_state import StochasticNewtonState
 from ot_latent.transport.tiles import (
     coarse_response,
@@ -24,25 +25,30 @@ FORGET = 0.02  # per step, of the close draws behind a cell's own scale
 LEAST_SCALE = 0.7  # of a cell, relative to the common one: an empty cell has no close draws
 PRIOR = 5.0  # close draws that the common scale counts for
 GAP_SHARE = 0.1  # share of draws whose gap to the second-best score reads off the Hessian
-MOST_AGE = 1000.0  # of a start
+MOST_AGE = 10_000.0  # of a start
 LOOKS = (0, 4, 16)  # draws per target after which facets between tiles are looked at
 LEAST_TARGETS = 4096  # fewer are balanced by many steps sooner than looked at
 MOST_FACETS, FACETS = 4096, 1 / 8  # draws near to one that are asked for both cells; of the targets
 
 
-def head_start(look: Look, targets: int, batch: int) -> tuple[float, float]:
+def head_start(square: float, limit: float, batch: Callable[[int], int]) -> tuple[float, float]:
     r"""Return the age of starting heights and their weight in the average.
 
-    Heights of rms error r are worth the :math:`v (N-1)/r^2` draws that would bring heights there:
-    they are taken for the average of as many steps. To :math:`r^2` comes the deviation of its
-    estimate, :math:`v \sqrt{2 (N-1)}` over the number of draws: few do not tell small errors.
+    With T draws no method passes the squared error :math:`v (N-1)/T`, so heights of squared error
+    :math:`r^2` are taken for the average after the :math:`v (N-1)/r^2` draws that would have brought
+    them there: steps are as small as they would be by then, and these draws weigh as much in the
+    average as any others. An average of two independent errors is best with these weights
+    (theorem); that the error of a start is like that of draws is a heuristic, and the verdict does
+    not rest on it.
 
     Parameters
     ----------
-    look : Look
-        What the first draws say of the heights.
-    targets, batch : int
-        Number N of targets, and draws per step.
+    square : float
+        Squared rms cell error of the heights.
+    limit : float
+        :math:`v (N-1)`, the squared error that one draw stands for.
+    batch : callable
+        Draws of a step after so many draws.
 
     Returns
     -------
@@ -53,17 +59,17 @@ def head_start(look: Look, targets: int, batch: int) -> tuple[float, float]:
 
     Examples
     --------
-    >>> import torch
-    >>> age, weight = head_start(Look(0.0, torch.zeros(100_000), 1.0, 0.25), 1001, 1000)
-    >>> round(age, 1), round(weight)
-    (4.0, 5319)
+    >>> age, weight = head_start(0.25, 1000.0, lambda drawn: 1000)
+    >>> age, round(weight)
+    (4.0, 7382)
     """
-    deviation = look.inflation * math.sqrt(2 * (targets - 1)) / len(look.gaps)
-    square = max(look.square, 0.0) + deviation
-    worth = look.inflation * (targets - 1) / square if square else math.inf
-    age = min(worth / batch, MOST_AGE)
-    exponent = AVERAGE_EXPONENT + 1
-    return age, batch * age**exponent / exponent
+    left, drawn, age, weight = limit / square if square > 0 else math.inf, 0, 0.0, 0.0
+    while left > 0 and age < MOST_AGE:
+        n = batch(drawn)
+        share = min(1.0, left / n)
+        left, drawn, age = left - n, drawn + n, age + share
+        weight += share * n * (age + 1) ** AVERAGE_EXPONENT
+    return age, weight
 
 
 def newton_step(

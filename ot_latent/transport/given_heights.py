@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ot_latent._validation import as_float_tensor
-from ot_latent.transport.diagonal_step import AVERAGE_EXPONENT
+from ot_latent.transport.diagonal_step import head_start
 from ot_latent.transport.measures import DiscreteMeasure
 from ot_latent.transport.stochastic_state import StochasticNewtonState
 
@@ -47,13 +47,7 @@ def given_heights(given: Any, target: DiscreteMeasure) -> Tensor:
 def worth_of_start(
     state: StochasticNewtonState, n: int, tolerance: float, batch: Callable[[int], int]
 ) -> StochasticNewtonState:
-    r"""Give heights of measured error the age and the weight of the draws that they stand for.
-
-    With T independent draws no method passes the error :math:`\sqrt{(N-1)/T}`, so heights of error
-    e are taken for the average after :math:`T_0 = (N-1)\,v/e^2` draws: steps are as small as they
-    would be by then, and :math:`T_0` draws weigh as much in the average as any others. An average
-    of two independent errors is best with these weights (theorem); that the error of given heights
-    is like that of draws is a heuristic, and the verdict does not rest on it.
+    """Give heights of measured error the age and the weight of the draws that they stand for.
 
     Parameters
     ----------
@@ -69,12 +63,9 @@ def worth_of_start(
     Returns
     -------
     StochasticNewtonState
-        With ages and weights.
+        With ages and weights, see `diagonal_step.head_start`.
     """
     error = max(state.verdict_rms[-1], tolerance / 4)
-    worth, drawn, steps, weight = state.inflation * (n - 1) / error**2, 0, 0, 0.0
-    while drawn + batch(drawn) <= worth:
-        steps, drawn = steps + 1, drawn + batch(drawn)
-        weight += batch(drawn) * (steps + 1) ** AVERAGE_EXPONENT
-    age = torch.full_like(state.age, float(steps))
-    return replace(state, age=age, average_weight=torch.full_like(age, weight))
+    age, weight = head_start(error**2, state.inflation * (n - 1), batch)
+    ages = torch.full_like(state.age, age)
+    return replace(state, age=ages, average_weight=torch.full_like(ages, weight))

@@ -48,6 +48,22 @@ class Look(NamedTuple):
     square: float
     """Unbiased estimate of the squared rms cell error."""
 
+    def cautious_square(self, targets: int) -> float:
+        """Return the squared error and the deviation of its estimate: few draws do not tell small ones.
+
+        Parameters
+        ----------
+        targets : int
+            Number N of targets.
+
+        Returns
+        -------
+        float
+            The estimate, plus v sqrt(2 (N - 1)) over the number of draws.
+        """
+        deviation = self.inflation * math.sqrt(2 * (targets - 1)) / len(self.gaps)
+        return max(self.square, 0.0) + deviation
+
 
 @dataclass(frozen=True, eq=False)
 class Sampler(abc.ABC):

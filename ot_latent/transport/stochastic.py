@@ -176,7 +176,8 @@ class StochasticNewton:
         if looks[0][1].square > 1:  # hardly a start
             looks += [(heights, sampler.look(heights, draws)) for heights in starts[1:]]
         heights, look = min(looks, key=lambda it: it[1].score - float(target.weights @ it[0]))
-        age, weight = head_start(look, n, batch)
+        square, limit = look.cautious_square(n), look.inflation * (n - 1)
+        age, weight = head_start(square, limit, lambda drawn: self._batch(n, drawn))
         width = float(look.gaps[: 2**20].quantile(GAP_SHARE)) or float(look.gaps.mean()) or 1.0
         heights = heights - heights.mean()
         rows = samplers.chosen_rows(look.inflation)
