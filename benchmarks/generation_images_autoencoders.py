@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator, Sequence
+from itertools import product
 from typing import Any, cast
 
 import numpy as np
@@ -120,22 +121,55 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     return record
 
 
-def _excess(rows: Sequence[dict[str, Any]], space: str) -> float:
-    """Return the mean distance of reconstructions, floor subtracted."""
-    return float(
-        np.mean([r["ceiling"][space]["frechet"][0] - r[REAL][space]["frechet"][0] for r in rows])
-    )
+def _distance(row: dict[str, Any], space: str, *, made: bool = False) -> float:
+    """Return the distance of samples, or that of reconstructions with the floor subtracted."""
+    if made:
+        return float(row["ours"]["spaces"][space]["frechet"][0])
+    return float(row["ceiling"][space]["frechet"][0] - row[REAL][space]["frechet"][0])
+
+
+def _shared(named: dict[str, list[dict[str, Any]]], *variants: str) -> list[list[dict[str, Any]]]:
+    """Return the rows of some variants on the seeds that all of them have."""
+    by_seed = [{row["seed"]: row for row in named.get(variant, [])} for variant in variants]
+    seeds = sorted(set.intersection(*(set(rows) for rows in by_seed)))
+    return [[rows[seed] for seed in seeds] for rows in by_seed]
 
 
 def _halves(named: dict[str, list[dict[str, Any]]], spaces: Sequence[str]) -> Iterator[str]:
     """Yield what is said of the ceiling: ours over the plain one's, floor subtracted."""
-    if DEFAULT in named and PLAIN in named:
-        for space in spaces:
-            ours, plain = (_excess(named[variant], space) for variant in (DEFAULT, PLAIN))
-            yield (
-                f"- Reconstructions, floor subtracted ({space}): {ours:.2f} against {plain:.2f} of the "
-                f"plain autoencoder, {ours / plain:.2f} of it."
-            )
+    ours, plain = _shared(named, DEFAULT, PLAIN)
+    for space in spaces if ours else ():
+        both = [float(np.mean([_distance(row, space) for row in rows])) for rows in (ours, plain)]
+        yield (
+            f"- Reconstructions, floor subtracted ({space}): {both[0]:.2f} against {both[1]:.2f} of the "
+            f"plain autoencoder, {both[0] / both[1]:.2f} of it."
+        )
+
+
+def _gaps(named: dict[str, list[dict[str, Any]]], spaces: Sequence[str]) -> Iterator[str]:
+    """Yield how far variants lie from the default, seed by seed, where there are several seeds."""
+    for variant in named:
+        own, default = _shared(named, variant, DEFAULT)
+        if variant == DEFAULT or len(own) < 2:
+            continue
+        told = []
+        for made, space in product((False, True), spaces):
+            pairs = zip(own, default, strict=True)
+            gaps = [
+                _distance(a, space, made=made) - _distance(b, space, made=made) for a, b in pairs
+            ]
+            value, half = student(gaps)
+            what = "samples" if made else "reconstructions"
+            told.append(f"{what} ({space}) {value:+.2f} [{value - half:+.2f}, {value + half:+.2f}]")
+        yield f"- FD of {variant} less that of {DEFAULT}, {len(own)} seeds: {', '.join(told)}."
+
+
+def student(values: Sequence[float]) -> tuple[float, float]:
+    """Return the mean over seeds and the half width of its 95 % interval by Student's law."""
+    from scipy.stats import t
+
+    x = np.asarray(values, dtype=float)
+    return float(x.mean()), float(t.ppf(0.975, len(x) - 1) * x.std(ddof=1) / np.sqrt(len(x)))
 
 
 def markdown(record: dict[str, Any]) -> str:
@@ -166,5 +200,5 @@ def _part(key: tuple[Any, ...], named: dict[str, list[dict[str, Any]]]) -> str:
         lines.append([*line, float(np.median([r["train_cpu_s"] for r in rows]))])
     asked = "epochs by default" if key[2] is None else f"{key[2]} epochs at most"
     told = f"**{key[0]}**: {key[1]:,} training images, {asked}."
-    said = "\n".join(_halves(named, spaces))
+    said = "\n".join([*_halves(named, spaces), *_gaps(named, spaces)])
     return "\n\n".join(part for part in (told, results.table(head, lines), said) if part)
