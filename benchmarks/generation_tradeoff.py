@@ -12,6 +12,7 @@ import argparse
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
+from copy import copy
 from dataclasses import replace
 from itertools import pairwise
 from typing import Any
@@ -37,11 +38,11 @@ from ot_latent.estimators import OTSampler
 KEY = ("data", "rows", "latent_dim", "method", "knob", "seed")
 OURS, CONTROL, PLAIN = "ours", "control", "plain map"
 KERNELS, MIXTURE, PAIRS = "kernel density", "mixture", "two-cell rule"
-ANCHORS = (0.9, 0.7, 0.5, 0.25, 0.0)  # from near copies on; then wider laws
-WIDER = (1.2,)  # times the balanced spread, at anchor zero
-BANDWIDTHS = (0.1, 0.2, 0.25, 0.3, 0.4)
-COMPONENTS, MIXED = (10, 30, 100), 10_000  # mixtures are fitted to so many codes at most
-ANGLES = (0.4, 0.7, 1.2)
+ANCHORS = (0.8, 0.5, 0.0)  # from near copies on; then a wider law
+WIDER = (1.25,)  # times the balanced spread, at anchor zero
+BANDWIDTHS = (0.1, 0.2, 0.25, 0.3)
+COMPONENTS, MIXED = (10, 100), 10_000  # mixtures are fitted to so many codes at most
+ANGLES = (0.4, 1.2)
 NOVEL = 0.9  # novelty ratio at which samplers are compared
 METHODS = (REAL, CEILING, PLAIN, OURS, CONTROL, KERNELS, MIXTURE, PAIRS)
 CHOSEN = {MIXTURE: "mixture, BIC"}  # here the knob takes the place of the criterion
@@ -56,24 +57,30 @@ NAMES = {
 Curve = Iterator[tuple[str, Callable[[], Sampler]]]
 
 
-def with_law(sampler: OTSampler, anchor: float, wider: float = 1.0) -> OTSampler:
-    """Return the sampler with another anchor: the spread is balanced for it, then widened."""
+def with_law(sampler: OTSampler, anchor: float) -> OTSampler:
+    """Return the sampler with another anchor; the spread is balanced for it."""
     rule, params = sampler.rule_, sampler.get_params() | {"anchor": anchor}
     params |= {"neighbours": rule.neighbours, "tear": rule.tear}
     other = OTSampler.from_parts(sampler.to_tensors(), sampler.to_config())
     other.set_params(**params)._finish(None)  # the spread alone is sought
-    if wider != 1.0:
-        b = wider * other.rule_.b
-        other.map_, other.rule_ = replace(other.map_, b=b), replace(other.rule_, b=b)
+    return other
+
+
+def widened(sampler: OTSampler, factor: float) -> OTSampler:
+    """Return the sampler with a larger spread."""
+    other, b = copy(sampler), factor * sampler.rule_.b
+    other.map_, other.rule_ = replace(sampler.map_, b=b), replace(sampler.rule_, b=b)
     return other
 
 
 def laws(sampler: OTSampler) -> Iterator[tuple[str, OTSampler]]:
-    """Yield our sampler from near copies to wide laws, with the knob's place."""
+    """Yield our sampler as it was calibrated, then from near copies to wide laws, with the knob's place."""
+    yield f"{sampler.rule_.a:g} (calibrated)", sampler
     for anchor in ANCHORS:
-        yield f"{anchor:g}", with_law(sampler, anchor)
-    for wider in WIDER:
-        yield f"0, spread x {wider:g}", with_law(sampler, 0.0, wider)
+        law = with_law(sampler, anchor)
+        yield f"{anchor:g}", law
+    for wider in WIDER:  # of the last anchor
+        yield f"{anchor:g}, spread x {wider:g}", widened(law, wider)
 
 
 def curves(sampler: OTSampler, codes: np.ndarray, seed: int) -> dict[str, Curve]:

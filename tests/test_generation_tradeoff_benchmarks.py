@@ -20,7 +20,8 @@ def sampler():
 
 def test_the_law_widens_by_the_factor_and_leaves_the_sampler_alone(sampler):
     before = sampler.rule_
-    narrow, wide = (tradeoff.with_law(sampler, 0.0, wider) for wider in (1.0, 1.5))
+    narrow = tradeoff.with_law(sampler, 0.0)
+    wide = tradeoff.widened(narrow, 1.5)
     assert wide.map_.b == wide.rule_.b == pytest.approx(1.5 * narrow.rule_.b)
     assert (narrow.rule_.neighbours, narrow.rule_.tear) == (before.neighbours, before.tear)
     assert sampler.rule_ == before
@@ -95,7 +96,7 @@ def test_curves_are_measured_in_a_small_size(tmp_path, capsys):
     assert generation.main([*told, "ours", "plain map", "mixture, BIC"]) == 0
     rows = json.loads((tmp_path / "curves.json").read_text())["rows"]
     count = {m: sum(row["method"] == m for row in rows) for m in tradeoff.METHODS}
-    assert count[tradeoff.OURS] == len(tradeoff.ANCHORS) + len(tradeoff.WIDER)
-    assert (count[tradeoff.MIXTURE], count[tradeoff.PLAIN], count[tradeoff.CONTROL]) == (3, 1, 0)
+    assert count[tradeoff.OURS] == 1 + len(tradeoff.ANCHORS) + len(tradeoff.WIDER)
+    assert (count[tradeoff.MIXTURE], count[tradeoff.PLAIN], count[tradeoff.CONTROL]) == (2, 1, 0)
     assert (tmp_path / "figures" / "tradeoff_digits.png").is_file()
     assert "| ours | anchor |" in capsys.readouterr().out
