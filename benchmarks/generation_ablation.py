@@ -222,11 +222,12 @@ def _part(rows: list[dict[str, Any]]) -> str:
     base = named.get(BASE, {}).get(BASE, [])
     lines = []
     for knob, values in named.items():
+        chosen = _calibrated(base, knob) if base and knob != BASE else None
+        if chosen is not None:
+            values = dict(sorted(({chosen: base} | values).items(), key=_place))
         for value, own in values.items():
-            lines.append([knob, value, len(own), *cells(own)])
-        if knob != BASE and base:
-            told = _calibrated(base, knob)
-            lines.append([knob, f"**{told}**", len(base), *cells(base)])
+            shown_as = f"**{value}**" if value == chosen else value
+            lines.append([knob, shown_as, len(own), *cells(own)])
     told = _told(rows)
     return f"{told}\n\n{results.table(['part', 'value', 'seeds', *heads], lines)}"
 
@@ -242,6 +243,12 @@ def _calibrated(base: list[dict[str, Any]], knob: str) -> str:
         found = [row["rule"][number] for row in base]
     order = sorted(set(found), key=lambda v: math.inf if v == "none" else float(v))
     return order[0] if len(order) == 1 else f"{order[0]} to {order[-1]}"
+
+
+def _place(entry: tuple[str, Any]) -> float:
+    """Return where a value stands among the others of its part."""
+    first = entry[0].replace(",", " ").split()[0]
+    return math.inf if first == "none" else float(first)
 
 
 def _told(rows: list[dict[str, Any]]) -> str:

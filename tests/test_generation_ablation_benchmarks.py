@@ -82,6 +82,9 @@ def test_the_table_marks_what_was_calibrated():
     assert "| latent dimension | **3** |" in said
     assert "| cell error | **0.1** |" in said
     assert ablation.shown(math.inf) == "none"
+    same = ablation.markdown({"rows": [rows[0], _row("tear t", "3"), _row("tear t", "none")]})
+    lines = [line for line in same.splitlines() if line.startswith("| tear t")]
+    assert [line.split("|")[2].strip() for line in lines] == ["3", "**none**"]  # once, in its place
 
 
 @pytest.mark.slow
