@@ -100,24 +100,24 @@ def newton_step(
     if share:
         trace += (share / state.gap_width - trace) * max(0.1, 1 / t)
     keep = 1 - max(FORGET, 1 / t)
-    close = state.close * keep + tally.close
+    close = (state.close * keep).add_(tally.close)
     expected = state.expected_close * keep + 2 * n * state.gap_width * trace
-    relative = ((close + PRIOR) / (expected * weights + PRIOR)).clamp_min(LEAST_SCALE)
-    scale = weights.clamp_min(LEAST_COUNT / n)
-    error = ((tally.counts.double() / n - weights) / scale).clamp(-CLIP, CLIP)
+    relative = (close + PRIOR).div_((expected * weights).add_(PRIOR)).clamp_min_(LEAST_SCALE)
+    masses = tally.counts.double().div_(n)
+    error = (masses - weights).div_(weights.clamp_min(LEAST_COUNT / n)).clamp_(-CLIP, CLIP)
     age = state.age + t  # of each height; older ones move less and weigh more
-    move = error / relative
+    move = error.div_(relative)
     if state.tiles is not None and state.response is not None:
-        move = move - coarse_shift(state.response, state.tiles, weights, tally.counts.double() / n)
-    heights = state.heights - age**-STEP_EXPONENT / trace * move
-    heights = heights - heights.mean()
+        move = move - coarse_shift(state.response, state.tiles, weights, masses)
+    heights = state.heights - (age**-STEP_EXPONENT).div_(trace).mul_(move)
+    heights.sub_(heights.mean())
     weight = (age + 1) ** AVERAGE_EXPONENT * n
     total = state.average_weight + weight
     return replace(
         state,
         step=t,
         heights=heights,
-        average=state.average + (heights - state.average) * (weight / total),
+        average=(heights - state.average).mul_(weight / total).add_(state.average),
         close=close,
         expected_close=expected,
         survey=None,  # it spoke of the former average

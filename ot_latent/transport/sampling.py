@@ -291,7 +291,7 @@ class CrossedSampler(Sampler):
             # a facet has as many draws on its other side, whose cell is not known
             close=(2 * near).to(weights.device),
             square=blocks.estimate(weights.cpu()),
-            finite=bool(torch.isfinite(met.scores).all()),
+            finite=math.isfinite(float(met.scores.sum())),
         )
 
     def facets(self, heights: Tensor, row: int, draws: int, width: float, most: int) -> Tensor:

@@ -20,7 +20,7 @@ from ot_latent.transport.sampling import Sampler
 from ot_latent.transport.solution import SemiDiscreteSolution, Status, conclude
 from ot_latent.transport.sources import Source
 from ot_latent.transport.stochastic_state import StochasticNewtonState
-from ot_latent.transport.verdict import judge, measured_solution
+from ot_latent.transport.verdict import EARLY, judge, measured_solution
 from ot_latent.transport.warm_start import gaussian_heights, voronoi_heights
 
 SAMPLING = ("auto", "crossed", "independent")
@@ -164,7 +164,7 @@ class StochasticNewton:
         if not torch.equal(state.heights, heights - heights.mean()):
             return state
         none = torch.zeros_like(heights)  # until the first verdict tells what they are worth
-        return replace(state, warm=True, age=none, average_weight=none)
+        return replace(state, warm=True, age=none, average_weight=none, goal=state.samples)
 
     def _begin(self, samplers: Samplers, starts: list[Tensor]) -> StochasticNewtonState:
         """Choose the start of lower energy, the scale of gaps and the size of blocks."""
@@ -177,6 +177,8 @@ class StochasticNewton:
             looks += [(heights, sampler.look(heights, draws)) for heights in starts[1:]]
         heights, look = min(looks, key=lambda it: it[1].score - float(target.weights @ it[0]))
         square, limit = look.cautious_square(n), look.inflation * (n - 1)
+        far = look.square > (2 * self.tolerance) ** 2  # a verdict would say the same
+        first = min(EARLY * draws, self.planned_samples(n, look.inflation)) if far else draws
         age, weight = head_start(square, limit, lambda drawn: self._batch(n, drawn))
         width = float(look.gaps[: 2**20].quantile(GAP_SHARE)) or float(look.gaps.mean()) or 1.0
         heights = heights - heights.mean()
@@ -193,7 +195,7 @@ class StochasticNewton:
             inflation=expected_inflation(look.inflation, sampler.rows, rows),
             gap_width=width,
             trace=GAP_SHARE / width,
-            goal=draws,
+            goal=first,
         )
 
     def step(
@@ -283,7 +285,8 @@ class StochasticNewton:
         if state is None and earlier is not None:
             known = known_targets(earlier, target)
             state = self._begin(samplers, [known.heights])
-            state = replace(state, age=known.age, average_weight=known.weight, warm=True)
+            aged = {"age": known.age, "average_weight": known.weight}
+            state = replace(state, **aged, warm=True, goal=state.samples)
         elif state is None:
             state = self._opened(samplers, initial_heights)
         elif state.status is Status.INTERRUPTED:

@@ -187,7 +187,8 @@ def _certain_survey(
             break
         if (excluded or certain) and survey.draws >= behind:
             break
-        start, rest = state.evaluated + survey.draws, min(survey.draws, enough - survey.draws)
+        start, rest = state.evaluated + survey.draws, max(survey.draws, behind - survey.draws)
+        rest = min(rest, enough - survey.draws)
         survey = survey.merged(_survey(state, sampler, start, sampler.whole(rest)))
     return survey
 
