@@ -46,6 +46,9 @@ class StochasticNewton:
     .. math:: h_j \leftarrow h_j - t^{-0.4}\,(\hat w_j - \nu_j) / (\nu_j \kappa r_j),
         \qquad \bar h = \text{average of } h_t \text{ with weights } (t+1)^{1/2} .
 
+    Where targets are many, tiles of them move as wholes, too, by the Laplacian of their graph
+    (`transport.tiles`): else mass would pass slowly between clusters that share few facets.
+
     There is no learning rate to choose. The first heights are those of a Gaussian problem of the
     same moments and entropy (`warm_start.gaussian_heights`); an rms error of :math:`r_0` counts for
     the :math:`(N-1)/r_0^2` draws that it is worth, in the age t and in the average. With T independent draws no method can pass the limit
@@ -285,8 +288,8 @@ class StochasticNewton:
         if state is None and earlier is not None:
             known = known_targets(earlier, target)
             state = self._begin(samplers, [known.heights])
-            aged = {"age": known.age, "average_weight": known.weight}
-            state = replace(state, **aged, warm=True, goal=state.samples)
+            state = replace(state, age=known.age, average_weight=known.weight)
+            state = replace(state, warm=True, goal=state.samples)
         elif state is None:
             state = self._opened(samplers, initial_heights)
         elif state.status is Status.INTERRUPTED:
