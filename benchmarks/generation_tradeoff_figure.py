@@ -76,7 +76,8 @@ def distances(ax: Any, rows: Sequence[dict[str, Any]], space: str) -> None:
         ax.fill_between(x, low, high, color=colour, alpha=0.12, linewidth=0)
     for method, (colour, marker, label) in MARKS.items():
         for row in curve(rows, method):
-            value = row["spaces"][space]["frechet"][0]
+            value, *bounds = row["spaces"][space]["frechet"]
+            ax.plot(row["novelty_ratio"][:1] * 2, bounds, color=colour, linewidth=1.2, zorder=4)
             ax.plot(
                 row["novelty_ratio"][0], value, color=colour, marker=marker, linestyle="none",
                 markersize=11, markeredgecolor="white", zorder=5, label=label,
