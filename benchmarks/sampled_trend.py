@@ -8,6 +8,7 @@ the mean. Errors that are noise cancel in a tenth; a bias towards near or far ce
 from __future__ import annotations
 
 import argparse
+import json
 import math
 import os
 import time
@@ -15,16 +16,20 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from benchmarks import results
 from benchmarks.problem import JUDGE_SEED, NORMAL_QUANTILE, chi_square
+from benchmarks.race import Stopped
 from benchmarks.sampled_peers import warm_up
 from benchmarks.sampled_problems import SampledProblem
 from ot_latent._random import BLOCK_ROWS, Stream
 from ot_latent.kernels.dispatch import best_scores
+from ot_latent.transport.solution import SemiDiscreteSolution
 from ot_latent.transport.stochastic import StochasticNewton
+from ot_latent.transport.stochastic_state import StochasticNewtonState
 
 KEY = ("problem", "tolerance", "seed", "threads")
 GROUPS = 10
@@ -64,14 +69,61 @@ def tenths(problem: SampledProblem, counts: Tensor) -> list[dict[str, Any]]:
     return lines
 
 
-def measure(problem: SampledProblem, tolerance: float, seed: int, draws: int) -> dict[str, Any]:
-    """Solve, count, and sort the counts by distance."""
+def continued(
+    problem: SampledProblem, solver: StochasticNewton, kept: Path | None, limit_s: float
+) -> tuple[SemiDiscreteSolution, float, float] | None:
+    """Solve, from where an earlier sitting stopped; return CPU and wall seconds of all of them.
+
+    None where this sitting has had its wall seconds: what it reached is kept in a file, from which the
+    next one goes on bit for bit.
+    """
+    state, before = (None, (0.0, 0.0)) if kept is None or not kept.exists() else restored(kept)
+    cpu, wall = time.process_time() - before[0], time.perf_counter() - before[1]
+    end = time.perf_counter() + limit_s
+
+    def told(state: StochasticNewtonState) -> None:
+        if kept is not None and time.perf_counter() > end:
+            spent = np.array([time.process_time() - cpu, time.perf_counter() - wall])
+            tensors = {name: tensor.numpy() for name, tensor in state.to_tensors().items()}
+            np.savez(kept, spent=spent, metadata=json.dumps(state.to_metadata()), **tensors)
+            raise Stopped
+
+    try:
+        found = solver.solve(problem.source, problem.target, state=state, callback=told)
+    except Stopped:
+        return None
+    if kept is not None:
+        kept.unlink(missing_ok=True)
+    return found, time.process_time() - cpu, time.perf_counter() - wall
+
+
+def restored(kept: Path) -> tuple[StochasticNewtonState, tuple[float, float]]:
+    """Return the state of an earlier sitting, and its CPU and wall seconds."""
+    with np.load(kept) as file:
+        arrays = dict(file)
+    spent, metadata = arrays.pop("spent"), json.loads(str(arrays.pop("metadata")))
+    tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
+    return StochasticNewtonState.from_parts(tensors, metadata), (float(spent[0]), float(spent[1]))
+
+
+def measure(
+    problem: SampledProblem,
+    tolerance: float,
+    seed: int,
+    draws: int,
+    kept: Path | None = None,
+    limit_s: float = math.inf,
+) -> dict[str, Any] | None:
+    """Solve, count, and sort the counts by distance; None where the solve is to be continued."""
     warm_up(problem)
-    cpu, wall = time.process_time(), time.perf_counter()
-    found = StochasticNewton(tolerance=tolerance, seed=seed).solve(problem.source, problem.target)
+    solver = StochasticNewton(tolerance=tolerance, seed=seed)
+    solved = continued(problem, solver, kept, limit_s)
+    if solved is None:
+        return None
+    found, cpu, wall = solved
     row = {"problem": problem.name, "tolerance": tolerance, "seed": seed, "n": problem.n}
-    row |= {"cpu_s": round(time.process_time() - cpu, 3)}
-    row |= {"wall_s": round(time.perf_counter() - wall, 3), "load": round(os.getloadavg()[0], 2)}
+    row |= {"cpu_s": round(cpu, 3), "wall_s": round(wall, 3)}
+    row |= {"load": round(os.getloadavg()[0], 2)}
     row |= {"threads": os.environ.get("OMP_NUM_THREADS", "all"), "status": found.status.name}
     row |= {"stated": found.mass_error, "effective": found.effective_samples}
     counts = counted(problem, found.potential.heights, draws)
@@ -132,12 +184,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--tolerance", type=float, default=0.05)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--draws", type=int, default=DRAWS)
+    parser.add_argument("--kept", type=Path, help="a .npz file to stop into and go on from")
+    parser.add_argument("--limit-s", type=float, default=math.inf, help="wall seconds of a sitting")
     parser.add_argument("--out", type=Path, default=results.FOLDER / "sampled_trend.json")
     parser.add_argument("--table", action="store_true", help="print the table of what is there")
     given = parser.parse_args(arguments)
     if not given.table:
         problem = SampledProblem.named(given.problem, given.codes)
-        row = measure(problem, given.tolerance, given.seed, given.draws)
+        limits = given.kept, given.limit_s
+        row = measure(problem, given.tolerance, given.seed, given.draws, *limits)
+        if row is None:
+            print("to be continued: the same command goes on", flush=True)
+            return 0
         results.merge(given.out, [row], KEY)
     print(markdown(results.read(given.out)))
     return 0

@@ -515,3 +515,20 @@ def test_tenths_tell_noise_from_bias(tmp_path, capsys):
     small = ["--problem", "mixture-200-8", "--tolerance", "0.3", "--draws", "20000"]
     assert sampled_trend.main([*small, "--out", str(out)]) == 0
     assert "slope from tenth to tenth" in capsys.readouterr().out
+
+
+def test_a_trend_goes_on_where_an_earlier_sitting_stopped(tmp_path, capsys):
+    small = ["--problem", "mixture-200-8", "--tolerance", "0.2", "--draws", "20000", "--out"]
+    assert sampled_trend.main([*small, str(tmp_path / "whole.json")]) == 0
+    out, kept = tmp_path / "parts.json", tmp_path / "kept.npz"
+    sittings = 0
+    while not out.exists():
+        limits = ["--kept", str(kept), "--limit-s", "0"]
+        assert sampled_trend.main([*small, str(out), *limits]) == 0
+        sittings += 1
+        assert kept.exists() or out.exists()
+    assert sittings > 2
+    assert not kept.exists()
+    assert "to be continued" in capsys.readouterr().out
+    whole, parts = (json.loads(p.read_text())["rows"] for p in (tmp_path / "whole.json", out))
+    assert whole[0]["tenths"] == parts[0]["tenths"]
