@@ -77,8 +77,10 @@ def laws(sampler: OTSampler) -> Iterator[tuple[str, OTSampler]]:
     """Yield our sampler as it was calibrated, then from near copies to wide laws, with the knob's place."""
     yield f"{sampler.rule_.a:g} (calibrated)", sampler
     for anchor in ANCHORS:
-        law = with_law(sampler, anchor)
-        yield f"{anchor:g}", law
+        same = anchor == sampler.rule_.a
+        law = sampler if same else with_law(sampler, anchor)
+        if not same:
+            yield f"{anchor:g}", law
     for wider in WIDER:  # of the last anchor
         yield f"{anchor:g}, spread x {wider:g}", widened(law, wider)
 

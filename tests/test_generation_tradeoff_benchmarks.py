@@ -96,7 +96,8 @@ def test_curves_are_measured_in_a_small_size(tmp_path, capsys):
     assert generation.main([*told, "ours", "plain map", "mixture, BIC"]) == 0
     rows = json.loads((tmp_path / "curves.json").read_text())["rows"]
     count = {m: sum(row["method"] == m for row in rows) for m in tradeoff.METHODS}
-    assert count[tradeoff.OURS] == 1 + len(tradeoff.ANCHORS) + len(tradeoff.WIDER)
+    places = 1 + len(tradeoff.ANCHORS) + len(tradeoff.WIDER)
+    assert count[tradeoff.OURS] in (places - 1, places)  # the calibrated anchor may be one of them
     assert (count[tradeoff.MIXTURE], count[tradeoff.PLAIN], count[tradeoff.CONTROL]) == (2, 1, 0)
     assert (tmp_path / "figures" / "tradeoff_digits.png").is_file()
     assert "| ours | anchor |" in capsys.readouterr().out
