@@ -208,7 +208,11 @@ def test_stacked_digits_are_measured(tmp_path, capsys):
     assert rows["ours"]["modes"] > 0.3 * rows["reconstructions"]["modes"] > 0
     assert all(row["mode_count"] == 900 for row in rows.values())
     said = capsys.readouterr().out
-    assert "| absent | ours | 500 |" in said
-    assert (
-        "- absent, 500 rows: autoencoder of 6 dimensions, trained on 500 rows for 2 epochs" in said
-    )
+    assert "| absent | of images | ours | 500 |" in said
+    assert "- absent, 500 rows: autoencoder of images, 6 dimensions, trained on 500 rows" in said
+    more = ["--variants", "tail", "--coder", generation_stacked.CHANNELS, "--methods"]
+    more += [generation_stacked.REAL, *generation_stacked.LABELLED]
+    assert generation.main([*quick, *more, "--out", str(out)]) == 0
+    rows = json.loads(out.read_text())["rows"]
+    assert [row["method"] for row in rows[3:]] == more[-3:]
+    assert {row["coder"] for row in rows[3:]} == {generation_stacked.CHANNELS}
