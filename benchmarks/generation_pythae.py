@@ -118,6 +118,11 @@ def trained(folder: Path, method: str, x: Tensor, latent_dim: int, epochs: int, 
     model = untrained(method, tuple(x.shape[1:]), latent_dim, seed)
     if (folder / persistence.CONFIG_NAME).is_file():
         tensors, config = persistence.load_folder(folder)
+        if config["epochs"] != epochs:
+            raise ValueError(
+                f"{folder} must hold a model of {epochs} epochs, got {config['epochs']}; name another "
+                "folder."
+            )
         model.load_state_dict(dict(tensors["model"]))
         return model.eval(), config["cpu_s"]
     cpu = time.process_time()
@@ -161,7 +166,7 @@ def run(
     x = codec.encode(case.train)
     told = case.told({"history": [None] * stages[0], "cpu_s": None})
     for method in methods:
-        name = "pythae-rae" if method == RAE else "pythae-vae"
+        name = "pythae-rae" if method == RAE else "pythae-vae-bce"
         latent_dim = case.settings["latent_dim"]
         model, seconds = trained(case.folder / name, method, x, latent_dim, stages[0], case.seed)
         encode, decode = _coder(model)

@@ -265,6 +265,8 @@ def test_peers_are_judged_on_our_networks(tmp_path):
         generation_pythae.REBUILT.values()
     )
     assert rows[generation_pythae.RAE]["train_cpu_s"] > 0
+    with pytest.raises(ValueError, match="must hold a model of 1 epochs, got 2"):
+        generation_pythae.main([*told, "--models", "vae", "--stages", "1", "1"])
 
 
 def test_a_missing_library_is_told(monkeypatch, capsys):
