@@ -73,7 +73,7 @@ def distances(ax: Any, rows: Sequence[dict[str, Any]], space: str) -> None:
         x = [row["novelty_ratio"][0] for row in own]
         y, low, high = zip(*(row["spaces"][space]["frechet"] for row in own), strict=True)
         ax.plot(x, y, color=colour, marker=marker, linewidth=width, markersize=5.5, label=method)
-        ax.fill_between(x, low, high, color=colour, alpha=0.12, linewidth=0)
+        ax.fill_between(x, low, high, color=colour, alpha=0.08, linewidth=0)
     for method, (colour, marker, label) in MARKS.items():
         for row in curve(rows, method):
             value, *bounds = row["spaces"][space]["frechet"]
