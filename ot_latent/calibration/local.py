@@ -109,14 +109,12 @@ def calibrate_local(
     judge = Judge(points, held, atoms, float(np.median(levels)))
     tears = TEARS if fixed.tear is None else (fixed.tear,)
     modes = _modes(points, table, groups, families)[atoms]
+    widths = _neighbours(len(points), families is not None)
+    widths = (fixed.neighbours,) if fixed.neighbours else widths
     found = []
     for tear, side in _partitions(points, table, tears, groups):
         own = _kept(table[atoms], inside, side, atoms)
-        for k in (
-            (fixed.neighbours,)
-            if fixed.neighbours
-            else _neighbours(len(points), families is not None)
-        ):
+        for k in widths:
             parts = _parts(points, own[:, :k], atoms, draws)
             for a, b in _pairs(parts, modes, fixed, _most(points, parts, draws, room)):
                 codes = parts.mean + a * parts.own + b * parts.local

@@ -10,12 +10,7 @@ from torch import Tensor
 
 from ot_latent.transport.sampling import Sampler, Tally
 from ot_latent.transport.stochastic_state import StochasticNewtonState
-from ot_latent.transport.tiles import (
-    coarse_response,
-    coarse_shift,
-    tile_sums,
-    tiles_of,
-)
+from ot_latent.transport.tiles import coarse_response, coarse_shift, tile_sums, tiles_of
 
 STEP_EXPONENT = 0.4  # a_t = t^-0.4; with 0.6 slow modes of 60,000 real codes lag (efficiency 1.6)
 AVERAGE_EXPONENT = 0.5  # weight (t + 1)^0.5 of the heights of step t in the average

@@ -14,10 +14,7 @@ if TYPE_CHECKING:
     from ot_latent.transport.survey import CellSurvey
 
 _TENSORS = ("heights", "average", "close", "age", "average_weight")
-_TILED = (
-    "tiles",
-    "response",
-)  # None before the first look, in files that know none, and for few targets
+_TILED = ("tiles", "response")  # None before a look, in files that know none, for few targets
 _CURVES = ("batch_samples", "batch_rms", "verdict_samples", "verdict_rms")
 
 
