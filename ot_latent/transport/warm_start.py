@@ -11,7 +11,8 @@ from ot_latent.transport.measures import DiscreteMeasure
 from ot_latent.transport.sources import Source
 
 MOST_ROWS, ROWS_PER_DIMENSION = 2**16, 16  # targets behind a covariance, where there are more
-FLAT = 1e-3  # relative; axes whose gains differ less from the largest are taken for one
+UNFELT = 0.01  # of the regularisation: what heights may deviate by where axes share one gain
+LEAST_WEIGHT = 1e-30  # of an axis without variance
 TILTS = -10.0, 2.5, 0.5  # exponents of two: tilts of Chernoff's bound, times the regularisation
 TINY = torch.finfo(torch.float64).tiny
 MOST_STEPS, ENOUGH, SMALLEST = 100, 1e-9, 1e-9  # of a logarithm
@@ -91,25 +92,57 @@ def gaussian_heights(source: Source, target: DiscreteMeasure) -> Tensor:
     entropy = float(-(weights * weights.log()).sum())
     epsilon = _regularisation(values, entropy)
     gains = 2 / (epsilon + (epsilon**2 + 4 * values).sqrt())
-    lacks = 1 / epsilon - gains
-    felt = lacks * epsilon > FLAT
-    axes, lacks, bends = vectors[:, felt], lacks[felt], values * gains
+    alike, importance = _alike(values, gains, UNFELT * epsilon)
+    common, axes, bends = float(importance @ gains[:alike]), vectors[:, alike:], values * gains
     best = float(bends.sum()) / 2 - epsilon * entropy  # mean of the best scores
     tilts = 2.0 ** torch.arange(*TILTS, dtype=torch.float64) / epsilon
     products = tilts * bends[:, None]
     spread = (products - products.log1p()).sum(dim=0) / 2
-    shares = -products[felt] / (1 + products[felt])
+    shares = -products / (1 + products)
+    share = importance @ shares[:alike]
     mean, heights = target.mean(), []
     for masses, points in target.chunks():
         centred = points.sub_(mean)
         linear = centred @ source.mean
         white = _times(centred, factor)
         norms, squares = white.square().sum(dim=1), (white @ axes).square_()
-        own = epsilon * masses.log() - norms / (2 * epsilon) + squares @ lacks / 2
-        moved = (norms[:, None] + squares @ shares) * tilts**2 / 2
+        own = epsilon * masses.log() - (common * norms + squares @ (gains[alike:] - common)) / 2
+        moved = norms[:, None] * (1 + share) + squares @ (shares[alike:] - share)
+        moved = moved * tilts**2 / 2
         bound = best - ((moved + spread - masses.log()[:, None]) / tilts).amin(dim=1)
         heights.append(torch.maximum(own, bound - epsilon) - linear)
     return torch.cat(heights).to(target.points.device)
+
+
+def _alike(values: Tensor, gains: Tensor, most: float) -> tuple[int, Tensor]:
+    r"""Return how many of the smallest axes may share one gain, and their weights in its mean.
+
+    Where K axes of a Gaussian share the gain :math:`\bar g`, the mean of theirs with weights
+    :math:`\lambda_k^2`, heights deviate by :math:`(\sum_k \lambda_k^2 (g_k - \bar g)^2 / 2)^{1/2}`
+    (but for a constant). So targets need no coordinates along axes that hardly differ: in thousands of
+    dimensions these would take longer than many steps.
+
+    Parameters
+    ----------
+    values, gains : Tensor of shape (d,), float64
+        Variances, rising, and gains of the axes.
+    most : float
+        Deviation allowed.
+
+    Returns
+    -------
+    alike : int
+        How many; none where even two differ too much.
+    importance : Tensor of shape (alike,), float64
+        Of sum one.
+    """
+    scale = float(values[-1])
+    weights = (values / scale).square() + LEAST_WEIGHT
+    steps = gains - gains[0]
+    total, first, second = ((weights * steps**k).cumsum(dim=0) for k in range(3))
+    deviations = (second - first.square() / total).clamp_min(0).div(2).sqrt() * scale
+    alike = int((deviations <= most).sum())
+    return alike, weights[:alike] / total[alike - 1]
 
 
 def _some(target: DiscreteMeasure) -> DiscreteMeasure:

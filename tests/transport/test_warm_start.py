@@ -3,6 +3,7 @@
 import math
 
 import numpy as np
+import pytest
 import torch
 
 from ot_latent.transport import warm_start
@@ -113,3 +114,36 @@ def test_fewer_targets_than_dimensions_are_enough():
     found = error(source, target, gaussian_heights(source, target))
     assert found < 0.3
     assert found < error(source, target, voronoi_heights(target)) / 3
+
+
+def test_axes_that_hardly_differ_share_a_gain(monkeypatch):
+    """Few coordinates are asked for, and heights deviate by no more than was allowed."""
+    generator = torch.Generator().manual_seed(0)
+    points = torch.randn(4000, 200, generator=generator, dtype=torch.float64)
+    points[:, :3] *= 3  # the other variances differ by the chance of so many draws
+    source, target = Gaussian.standard(200), DiscreteMeasure.uniform(points)
+    asked = []
+    monkeypatch.setattr(warm_start, "_alike", _recorded(warm_start._alike, asked))
+    found = gaussian_heights(source, target)
+    monkeypatch.setattr(warm_start, "UNFELT", 0.0)
+    every = gaussian_heights(source, target)
+    values, gains, most, alike = asked[0]
+    assert 200 - alike < 20
+    assert asked[1][3] == 1
+    gap = found - every
+    assert 0 < float(gap.std()) < 1.2 * most
+    weights = values[:alike].square()
+    common = float(weights @ gains[:alike] / weights.sum())
+    told = float((weights * (gains[:alike] - common).square()).sum() / 2) ** 0.5
+    assert float(gap.std()) == pytest.approx(told, rel=0.2)  # of a Gaussian; these are draws
+
+
+def _recorded(function, calls):
+    """Return a function that notes what it was given and how many it returned."""
+
+    def call(values, gains, most):
+        found = function(values, gains, most)
+        calls.append((values, gains, most, found[0]))
+        return found
+
+    return call
