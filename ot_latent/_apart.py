@@ -37,7 +37,7 @@ def apart(
     --------
     >>> held, kept = apart(6, 3, np.random.default_rng(0), np.array([0, 0, 1, 1, 2, 2]))
     >>> sorted(held.tolist()), sorted(kept.tolist())
-    ([4, 5], [0, 1, 2, 3])
+    ([0, 1], [2, 3, 4, 5])
     """
     order = rng.permutation(count)
     if groups is None:
