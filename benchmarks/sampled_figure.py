@@ -27,12 +27,12 @@ LEAST = 1e-2  # an unbiased estimate may be zero; it is drawn here
 
 
 def draw(rows: Sequence[dict[str, Any]], path: Path) -> None:
-    """Draw all problems that were measured; the suffix chooses the format."""
+    """Draw all problems that ours was raced on; the suffix chooses the format."""
     from matplotlib import pyplot
 
-    from benchmarks.sampled import best_of, raced
+    from benchmarks.sampled import best_of, of, raced
 
-    names = raced(rows)
+    names = [name for name in raced(rows) if of(list(rows), name, "ours")] or raced(rows)
     columns = 2 if len(names) == 4 else min(COLUMNS, len(names))  # no empty places
     lines = math.ceil(len(names) / columns)
     with style():
