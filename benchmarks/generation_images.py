@@ -174,20 +174,16 @@ def _made(method: str, case: Case, coder: TrainedCoder, views: dict[str, View], 
     return case.court.view(coder.decode(codes), codes)
 
 
+def settings_of(options: argparse.Namespace) -> dict[str, Any]:
+    """Return the settings of a case that the command line gives, the same for all tables of images."""
+    names = ("epochs", "tolerance", "again", "data_dir", "judge_epochs", "limit", "run", "fitted")
+    sizes = {"rows": options.rows or ROWS, "latent_dim": options.latent_dim or LATENT_DIM}
+    return sizes | {name: getattr(options, name) for name in names}
+
+
 def measure(options: argparse.Namespace) -> dict[str, Any]:
     """Measure what is asked for; rows that are there already are kept unless asked for anew."""
-    settings = {
-        "rows": options.rows or ROWS,
-        "latent_dim": options.latent_dim or LATENT_DIM,
-        "epochs": options.epochs,
-        "tolerance": options.tolerance,
-        "again": options.again,
-        "data_dir": options.data_dir,
-        "judge_epochs": options.judge_epochs,
-        "limit": options.limit,
-        "run": options.run,
-        "fitted": options.fitted,
-    }
+    settings = settings_of(options)
     record = results.read(options.out)
     for seed in options.seeds:
         case = Case(options.data, seed, options.runs, **settings)

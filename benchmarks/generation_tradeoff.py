@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks import results
-from benchmarks.generation_images import CEILING, LATENT_DIM, REAL, ROWS, Case
+from benchmarks.generation_images import CEILING, REAL, Case, settings_of
 from benchmarks.generation_images_judges import Judge, View
 from benchmarks.generation_samplers import Sampler
 from benchmarks.generation_tradeoff_figure import draw
@@ -150,12 +150,7 @@ def _row(method: str, knob: str, judge: Judge, make: Callable[[], View]) -> dict
 
 def measure(options: argparse.Namespace) -> dict[str, Any]:
     """Measure what is asked for, place by place, and draw it."""
-    settings = {
-        "rows": options.rows or ROWS,
-        "latent_dim": options.latent_dim or LATENT_DIM,
-        **{k: getattr(options, k) for k in ("epochs", "tolerance", "again", "data_dir")},
-        **{k: getattr(options, k) for k in ("judge_epochs", "limit", "run")},
-    }
+    settings = settings_of(options)
     record = results.read(options.out)
     for seed in options.seeds[:1]:  # one seed: a curve, not a ranking
         case = Case(options.data, seed, options.runs, **settings)
