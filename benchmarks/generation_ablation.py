@@ -19,14 +19,15 @@ from typing import Any
 import numpy as np
 
 from benchmarks import generation_images_models as models, results
-from benchmarks.generation_images import CEILING, LATENT_DIM, REAL, ROWS, Case
+from benchmarks.generation_images import CEILING, REAL, Case, trained_here
 from benchmarks.generation_images_table import Group, text
 from benchmarks.generation_toys import FRESH, TOYS, TRAIN, judge
 from ot_latent.baselines import ControlSampler
 from ot_latent.estimators import OTSampler
+from ot_latent.latent_dim import suggest_latent_dim
 
 KEY = ("data", "rows", "epochs", "latent_dim", "knob", "value", "seed")
-BASE, SOLVER, DIMENSION = "calibrated", "cell error", "latent dimension"
+BASE, SOLVER, DIMENSION, CHOOSER = "calibrated", "cell error", "latent dimension", "chooser"
 NUMBERS = ("anchor", "spread", "neighbours", "tear")
 TOLERANCES, LOW_TOLERANCES = (0.3, 0.15, 0.05), (0.3, 0.1, 0.01)
 DIMENSIONS = (8, 16, 64)
@@ -142,11 +143,27 @@ def of_images(case: Case, parts: Sequence[str]) -> Rows:
     for tolerance in TOLERANCES if SOLVER in parts else ():
         sampler = with_numbers(own.transport(tolerance), **settled(base))
         yield own.row(SOLVER, shown(tolerance), sampler) | _rule(sampler)
-    for dim in DIMENSIONS if DIMENSION in parts else ():
+    if DIMENSION in parts:
+        yield from of_dimensions(case)
+        yield own.told | {"knob": DIMENSION, "value": CHOOSER} | chosen(case)
+
+
+def of_dimensions(case: Case) -> Rows:
+    """Yield the rows of other latent dimensions, each with an autoencoder of its own."""
+    for dim in DIMENSIONS:
         other = Images(case, dim)
         sampler = other.transport(None)
         yield other.row(DIMENSION, f"{dim}", sampler) | _rule(sampler)
         yield other.row(DIMENSION, f"{dim}, {CEILING}")
+
+
+def chosen(case: Case) -> dict[str, Any]:
+    """Return what the chooser of latent dimensions says of the training images, before any long training."""
+    began = time.process_time()
+    found = suggest_latent_dim(case.train, seed=case.seed, device="cpu")
+    told = {"advice": found.advice, "two_nn": found.two_nn, "lpca": found.lpca}
+    told |= {"dims": found.dims, "errors": found.errors, "linear_errors": found.linear_errors}
+    return told | {"cpu_s": time.process_time() - began}
 
 
 # -- laws in the plane -----------------------------------------------------------------------------
@@ -180,22 +197,11 @@ def of_toy(name: str, seed: int, parts: Sequence[str]) -> Rows:
 def measure(options: argparse.Namespace) -> dict[str, Any]:
     """Measure the parts asked for; each row is written as soon as it is there."""
     record = results.read(options.out)
-    runs = options.runs if options.epochs is None else options.runs / f"epochs-{options.epochs}"
-    settings = {
-        "rows": options.rows or ROWS,
-        "latent_dim": options.latent_dim or LATENT_DIM,
-        "epochs": options.epochs,
-        "data_dir": options.data_dir,
-        "judge_epochs": options.judge_epochs,
-        "limit": options.limit,
-    }
     for seed in options.seeds:
         if options.data in TOYS:
             rows = of_toy(options.data, seed, options.parts)
         else:
-            rows = of_images(
-                Case(options.data, seed, runs, judges=options.runs, **settings), options.parts
-            )
+            rows = of_images(trained_here(options, seed), options.parts)
         for row in rows:
             record = results.merge(options.out, [row], KEY)
     return record
@@ -214,6 +220,8 @@ def markdown(record: dict[str, Any]) -> str:
 
 def _part(rows: list[dict[str, Any]]) -> str:
     """Return the table of one set."""
+    advice = [f"Seed {row['seed']}: {row['advice']}" for row in rows if row["value"] == CHOOSER]
+    rows = [row for row in rows if row["value"] != CHOOSER]
     plane = rows[0]["data"] in TOYS
     heads, cells = (_toy_head(), _toy_cells) if plane else (_head(rows), _cells)
     named: dict[str, dict[str, list[dict[str, Any]]]] = {}
@@ -228,8 +236,8 @@ def _part(rows: list[dict[str, Any]]) -> str:
         for value, own in values.items():
             shown_as = f"**{value}**" if value == chosen else value
             lines.append([knob, shown_as, len(own), *cells(own)])
-    told = _told(rows)
-    return f"{told}\n\n{results.table(['part', 'value', 'seeds', *heads], lines)}"
+    shown_rows = results.table(["part", "value", "seeds", *heads], lines)
+    return "\n\n".join([_told(rows), shown_rows, *(f"- {said}" for said in advice)])
 
 
 def _calibrated(base: list[dict[str, Any]], knob: str) -> str:

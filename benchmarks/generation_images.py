@@ -181,6 +181,14 @@ def settings_of(options: argparse.Namespace) -> dict[str, Any]:
     return sizes | {name: getattr(options, name) for name in names}
 
 
+def trained_here(options: argparse.Namespace, seed: int) -> Case:
+    """Return a case for several autoencoders, trained here and kept apart by their number of epochs."""
+    epochs = options.epochs
+    runs = options.runs if epochs is None else options.runs / f"epochs-{epochs}"
+    settings = settings_of(options) | {"run": None}  # a run has one autoencoder only
+    return Case(options.data, seed, runs, judges=options.runs, **settings)
+
+
 def measure(options: argparse.Namespace) -> dict[str, Any]:
     """Measure what is asked for; rows that are there already are kept unless asked for anew."""
     settings = settings_of(options)

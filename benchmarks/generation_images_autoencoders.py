@@ -15,7 +15,7 @@ import numpy as np
 from torch import nn
 
 from benchmarks import generation_images_models as models, results
-from benchmarks.generation_images import REAL, Case
+from benchmarks.generation_images import REAL, Case, trained_here
 from benchmarks.generation_images_table import over_seeds, text
 from ot_latent.architectures import new_autoencoder
 from ot_latent.baselines import ControlSampler
@@ -24,11 +24,12 @@ from ot_latent.latent.autoencoder import Autoencoder
 from ot_latent.latent.layers import seeded
 
 KEY = ("data", "rows", "asked_epochs", "variant", "seed")
-DEFAULT, PLAIN, ROWS = "default", "plain", 10_000
+DEFAULT, PLAIN = "default", "plain"
 VARIANTS: dict[str, dict[str, Any]] = {
     DEFAULT: {},
     PLAIN: {"code_noise": 0.0, "code_penalty": 0.0, "lr": 1e-3, "weight_decay": 0.0},
     "no code noise": {"code_noise": 0.0},
+    "code noise 0.025": {"code_noise": 0.025},
     "code noise 0.1": {"code_noise": 0.1},
     "code noise 0.2": {"code_noise": 0.2},
     "no code penalty": {"code_penalty": 0.0},
@@ -103,19 +104,9 @@ def measure_variant(case: Case, variant: str) -> dict[str, Any]:
 
 def measure(options: argparse.Namespace) -> dict[str, Any]:
     """Measure the variants asked for; each is written as soon as it is there."""
-    settings = {
-        "rows": options.rows or ROWS,
-        "latent_dim": options.latent_dim or 32,
-        "epochs": options.epochs,
-        "tolerance": options.tolerance,
-        "data_dir": options.data_dir,
-        "judge_epochs": options.judge_epochs,
-        "limit": options.limit,
-    }
-    runs = options.runs if options.epochs is None else options.runs / f"epochs-{options.epochs}"
     record = results.read(options.out)
     for seed in options.seeds:
-        case = Case(options.data, seed, runs, judges=options.runs, **settings)
+        case = trained_here(options, seed)
         for variant in options.autoencoders:
             record = results.merge(options.out, [measure_variant(case, variant)], KEY)
     return record

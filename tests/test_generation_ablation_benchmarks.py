@@ -1,5 +1,6 @@
 """The ablation of the extension: one number at a time, on one transport; its table."""
 
+import functools
 import math
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 
 from benchmarks import generation, generation_ablation as ablation, generation_toys, results
 from ot_latent.estimators import OTSampler
+from ot_latent.latent_dim import suggest_latent_dim
 
 
 @pytest.fixture(scope="module")
@@ -82,20 +84,33 @@ def test_the_table_marks_what_was_calibrated():
     assert "| latent dimension | **3** |" in said
     assert "| cell error | **0.1** |" in said
     assert ablation.shown(math.inf) == "none"
+    chooser = _row(ablation.DIMENSION, ablation.CHOOSER) | {"advice": "Try latent_dim=4."}
+    advised = ablation.markdown({"rows": [*rows, chooser]})
+    assert advised == said + "\n\n- Seed 0: Try latent_dim=4."  # a note, and no row of the table
     same = ablation.markdown({"rows": [rows[0], _row("tear t", "3"), _row("tear t", "none")]})
     lines = [line for line in same.splitlines() if line.startswith("| tear t")]
     assert [line.split("|")[2].strip() for line in lines] == ["3", "**none**"]  # once, in its place
 
 
 @pytest.mark.slow
-def test_images_have_their_rows_on_one_transport(tmp_path, capsys):
+def test_images_have_their_rows_on_one_transport(tmp_path, capsys, monkeypatch):
+    short = functools.partial(suggest_latent_dim, dims=(2, 4), epochs=1)
+    monkeypatch.setattr(ablation, "suggest_latent_dim", short)
+    monkeypatch.setattr(ablation, "DIMENSIONS", (3,))
     words = ["--table", "ablation", "--data", "digits", "--rows", "600", "--latent-dim", "6"]
     words += ["--epochs", "1", "--judge-epochs", "1", "--limit", "60", "--seeds", "0"]
     words += ["--runs", str(tmp_path / "runs"), "--out", str(tmp_path / "x.json")]
-    parts = [ablation.BASE, "anchor a", ablation.SOLVER]
+    parts = [ablation.BASE, "anchor a", ablation.SOLVER, ablation.DIMENSION]
     assert generation.main([*words, "--parts", *parts]) == 0
     rows = results.read(tmp_path / "x.json")["rows"]
-    assert len(rows) == 4 + 5 + 3
+    assert len(rows) == 4 + 5 + 3 + 3
+    assert rows[-1]["value"] == ablation.CHOOSER
+    folders = {
+        path.name for path in (tmp_path / "runs" / "epochs-1" / "digits" / "600-6-0").iterdir()
+    }
+    assert {"coder", "transport", "latent-dimension-3", "latent-dimension-3-transport"} <= folders
     solved = {row["mass_error"] for row in rows if row["knob"] == "anchor a"}
     assert len(solved) == 1
-    assert "**digits**" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "**digits**" in said
+    assert "Try latent_dim=" in said
