@@ -20,6 +20,7 @@ from benchmarks import (
     generation_images_autoencoders as autoencoders,
     generation_images_table,
     generation_stacked as stacked,
+    generation_stacked_table,
     generation_tradeoff as tradeoff,
     results,
 )
@@ -31,7 +32,7 @@ KEY = ("toy", "method", "seed")
 FRESH_DATA = "fresh data"
 SHOWN = ("mixture_rate", "variance_ratio", "copy_rate", "novelty_ratio", "authenticity")
 SHOWN += ("data_copying",)
-SHOWERS = {"stacked": stacked.markdown, "images": generation_images_table.markdown}
+SHOWERS = {"stacked": generation_stacked_table.markdown, "images": generation_images_table.markdown}
 SHOWERS |= {"autoencoders": autoencoders.markdown, "ablation": ablation.markdown}
 SHOWERS |= {"tradeoff": tradeoff.markdown}
 RUNS = "folder in which trained networks and solved transports are kept, and found again"
@@ -125,7 +126,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--rows", type=int, help="training rows (stacked 60,000, images 10,000)")
     parser.add_argument("--coder-rows", type=int, help="stacked: rows of the autoencoder, if fewer")
     parser.add_argument("--samples", type=int, default=stacked.SAMPLES)
-    kinds = [stacked.WHOLE, stacked.CHANNELS]
+    kinds = list(stacked.CODERS)
     parser.add_argument("--coder", choices=kinds, default=stacked.WHOLE, help="stacked: it codes")
     parser.add_argument("--latent-dim", type=int, help="stacked 48, images 32")
     parser.add_argument("--epochs", type=int)

@@ -1,7 +1,7 @@
 """Stacked digits: three random digits of MNIST as the channels of an image, a thousand modes.
 
 The judge is a classifier of single digits, trained once with a fixed seed on MNIST's training part; the
-mode of an image is the number that it reads off the three channels.
+mode of an image is the number that it reads off the three channels (`generation_stacked_judge`).
 """
 
 from __future__ import annotations
@@ -10,30 +10,36 @@ import copy
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from benchmarks import generation_images_models as models, results
+from benchmarks import generation_images_models as models
 from benchmarks.generation_samplers import METHODS, Fits, Sampler
-from ot_latent.baselines import ControlSampler
+from benchmarks.generation_stacked_judge import (
+    MODES,
+    divergence,
+    judge_modes,
+    judge_rare,
+    reading_table,
+)
+from ot_latent.baselines import ControlSampler, PlainMapSampler
 from ot_latent.coders import TrainedCoder
 from ot_latent.estimators import OTSampler
 from ot_latent.features import ClassFeatures
 from ot_latent.latent.preprocessing import DataCodec
 from ot_latent.metrics import copy_rate, novelty_ratio
 
-MODES = 1000
 SAMPLES = 26_000  # the number of the literature
 VARIANTS = ("all", "absent", "tail")
 KEY = ("data", "variant", "method", "seed", "rows", "coder")
-WHOLE, CHANNELS = "of images", "of channels"  # what an autoencoder codes
+WHOLE, CHANNELS, DIGITS = "of images", "of channels", "of digits"  # what an autoencoder codes
+CODERS = (WHOLE, CHANNELS, DIGITS)
 REAL, CEILING = "real images", "reconstructions"
-SHOWN = ("modes", "mode_count", "kl", "kl_floor", "novelty_ratio", "copy_rate", "absent_rate")
-SHOWN += ("rare_within",)
-LATER = ("rare_outside", "rare_excess")  # figures that older rows have not
 LABELLED = ("ours, labels given", "control, labels given")
+BORN = ("ours", "control", "plain map", *LABELLED)  # whose samples have a class by construction
 JUDGED = 20_000  # digits that the judge learns from
 ABSENT, RATIO = 100, 100.0  # classes that the twin never sees; largest share over smallest
 
@@ -71,13 +77,26 @@ class ChannelCoder:
 
 
 def trained(
-    folder: Path, images: np.ndarray, kind: str, *, seed: int, latent_dim: int, **options: Any
+    runs: Path,
+    images: np.ndarray,
+    digits: np.ndarray,
+    kind: str,
+    *,
+    seed: int,
+    latent_dim: int,
+    **options: Any,
 ) -> tuple[TrainedCoder | ChannelCoder, dict[str, Any]]:
-    """Train an autoencoder of whole images, or one of their channels, or read it."""
+    """Train an autoencoder of whole images, of their channels, or of digits, or read it.
+
+    That of digits sees each digit of the training part once an epoch and no stacked image at all;
+    it is the same for all variants and seeds.
+    """
     if kind == WHOLE:
-        return models.coder(folder, images, seed=seed, latent_dim=latent_dim, **options)
-    digits = images.reshape(-1, *images.shape[2:])
-    coder, told = models.coder(folder, digits, seed=seed, latent_dim=latent_dim // 3, **options)
+        return models.coder(runs / "coder", images, seed=seed, latent_dim=latent_dim, **options)
+    folder, rows = runs / "coder", images.reshape(-1, *images.shape[2:])
+    if kind == DIGITS:
+        folder, rows, seed = runs.parent / f"digits-{len(digits)}-0" / "coder", digits, 0
+    coder, told = models.coder(folder, rows, seed=seed, latent_dim=latent_dim // 3, **options)
     return ChannelCoder(coder), told
 
 
@@ -132,18 +151,9 @@ def reader(
 def labelled(sampler: OTSampler, modes: np.ndarray) -> OTSampler:
     """Return the sampler that knows the mode of each row: local laws of its neighbours in that alone."""
     other = copy.copy(sampler)
-    first = np.unique(sampler.inverse_, return_index=True)[1]
-    other.labels_ = modes[first]
+    other.labels_ = of_targets(sampler, modes)
     other._finish(None)
     return other
-
-
-def divergence(counts: np.ndarray, p: np.ndarray) -> float:
-    """Return KL(q | p) of counted shares from known ones; modes of share zero are left out of both."""
-    inside = p > 0
-    q = counts[inside] / max(counts[inside].sum(), 1)
-    seen = q > 0
-    return float((q[seen] * np.log(q[seen] / (p[inside] / p[inside].sum())[seen])).sum())
 
 
 def training_divergence(variant: str, seed: int, rows: int) -> float:
@@ -153,35 +163,42 @@ def training_divergence(variant: str, seed: int, rows: int) -> float:
     return divergence(np.bincount(modes, minlength=MODES), p)
 
 
-def judge_modes(read: np.ndarray, p: np.ndarray) -> dict[str, Any]:
-    """Return what is said of generated modes: how many, their divergence with its floor, intruders."""
-    counts = np.bincount(read, minlength=MODES)
-    wanted = int((p > 0).sum())
-    expected = len(read) * p
-    spread = np.sqrt(expected * (1 - p))
-    rare = (p > 0) & (p <= np.quantile(p[p > 0], 0.1))
-    within = np.abs(counts - expected)[rare] <= 1.96 * spread[rare] + 1
-    return {
-        "samples": len(read),
-        "modes": int((counts[p > 0] > 0).sum()),
-        "mode_count": wanted,
-        "kl": divergence(counts, p),
-        "kl_floor": (wanted - 1) / (2 * len(read)),
-        "absent_rate": float(counts[p == 0].sum() / len(read)),
-        "absent_modes": int((counts[p == 0] > 0).sum()),
-        "rare_within": float(within.mean()),
-        "rare_outside": _outside(counts[rare], len(read), p[rare]),
-        "rare_excess": float(counts[rare].sum() / expected[rare].sum()),
-    }
+@dataclass(frozen=True)
+class Bench:
+    """What all methods of a variant and seed share.
 
+    Attributes
+    ----------
+    p : ndarray of shape (1000,)
+        True shares.
+    data, fresh : Stacked
+        Training rows, and as many held-out ones as are judged.
+    coder : TrainedCoder or ChannelCoder
+        The autoencoder.
+    codes, other : ndarray of shape (n, d)
+        Codes of both.
+    tables : dict of str to ndarray
+        How held-out digits are read: as they are, and reconstructed.
+    fits : Fits
+        Samplers of the codes.
+    shared : dict
+        What a row says of all this.
+    """
 
-def _outside(counts: np.ndarray, n: int, p: np.ndarray) -> int:
-    """Return how many counts lie outside binomial intervals that hold all of them at once in 95 %."""
-    from scipy.stats import binom
+    p: np.ndarray
+    data: Stacked
+    fresh: Stacked
+    coder: TrainedCoder | ChannelCoder
+    codes: np.ndarray
+    other: np.ndarray
+    tables: dict[str, np.ndarray]
+    fits: Fits
+    shared: dict[str, Any]
 
-    tail = 0.025 / len(counts)
-    low, high = binom.ppf(tail, n, p), binom.ppf(1 - tail, n, p)
-    return int(((counts < low) | (counts > high)).sum())
+    @cached_property
+    def told(self) -> OTSampler:
+        """Our sampler that knows the mode of each row."""
+        return labelled(self.fits.default, self.data.modes)
 
 
 def run(
@@ -191,101 +208,104 @@ def run(
     methods: Sequence[str],
     *,
     seed: int,
-    rows: int,
     runs: Path,
     samples: int = SAMPLES,
+    **settings: Any,
+) -> Iterator[dict[str, Any]]:
+    """Yield a row per method: one autoencoder, the samplers on its codes, the same judge."""
+    read = reader(runs / "reader", *train)
+    bench = _bench(
+        train, held_out, variant, read, seed=seed, runs=runs, samples=samples, **settings
+    )
+    for method in methods:
+        row: dict[str, Any] = bench.shared | {"method": method, "failure": None}
+        cpu = time.process_time()
+        try:
+            made, modes = _made(method, bench, samples, seed)
+        except (ImportError, ValueError) as error:  # a missing library, a refusal: told as it is
+            yield row | {"failure": str(error)}
+            continue
+        row["cpu_s"] = time.process_time() - cpu
+        seen = read(bench.fresh.images if method == REAL else bench.coder.decode(made))
+        table = bench.tables[method if method == REAL else CEILING]
+        row |= judge_modes(seen, bench.p) | judge_rare(seen, modes, bench.p, table, seed)
+        clouds = {"train": bench.codes, "holdout": bench.other, "generated": made}
+        yield row | {"novelty_ratio": novelty_ratio(**clouds), "copy_rate": copy_rate(**clouds)}
+
+
+def _bench(
+    train: tuple[np.ndarray, np.ndarray],
+    held_out: tuple[np.ndarray, np.ndarray],
+    variant: str,
+    read: Callable[[np.ndarray], np.ndarray],
+    *,
+    seed: int,
+    rows: int,
+    runs: Path,
+    samples: int,
     tolerance: float | None = None,
     coder_rows: int | None = None,
     kind: str = WHOLE,
     again: bool = False,
     **options: Any,
-) -> Iterator[dict[str, Any]]:
-    """Yield a row per method: one autoencoder, the samplers on its codes, the same judge."""
-    p, read = shares(variant, seed), reader(runs / "reader", *train)
-    learnt, end = coder_rows or rows, "" if kind == WHOLE else "-channels"
-    own = runs / f"{variant}-{learnt}-{seed}{end}"
+) -> Bench:
+    """Train or read the autoencoder and the transport of a variant and seed."""
+    p, learnt = shares(variant, seed), coder_rows or rows
+    ends = {WHOLE: f"{learnt}-{seed}", CHANNELS: f"{learnt}-{seed}-channels"}
+    own = runs / f"{variant}-{ends.get(kind, f'{seed}-digits')}"
     even = variant == "tail"  # long-tailed sets are given by the counts of their classes
-    images = stack(*train, learnt, p, seed, even).images
-    coder, told = trained(own / "coder", images, kind, seed=seed, **options)
+    seen = train[0][:0] if kind == DIGITS else stack(*train, learnt, p, seed, even).images
+    coder, told = trained(own, seen, train[0], kind, seed=seed, **options)
     data = stack(*train, rows, p, seed, even)
     fresh = stack(*held_out, min(rows, samples), p, seed + 1)
     codes, other = coder.encode(data.images), coder.encode(fresh.images)
     folder = own / ("transport" if learnt == rows else f"transport-{rows}")
     sampler = models.transport(folder, codes, seed=seed, again=again, tolerance=tolerance)
-    fits = Fits(codes, seed, sampler)
+    probe = shuffled(*held_out, seed)
+    tables = {
+        REAL: reading_table(probe.modes, read(probe.images)),
+        CEILING: reading_table(probe.modes, read(coder.decode(coder.encode(probe.images)))),
+    }
     shared = {"variant": variant, "seed": seed, "rows": rows, "latent_dim": codes.shape[1]}
-    shared |= {"coder": kind}
     shared |= {
-        "coder_rows": learnt,
+        "coder": kind,
+        "coder_rows": len(train[0]) if kind == DIGITS else learnt,
         "epochs": len(told["history"]),
         "mass_error": float(sampler.transport_.mass_error),
     }
-    for method in methods:
-        row: dict[str, Any] = shared | {"method": method, "failure": None}
-        cpu = time.process_time()
-        try:
-            if method in (REAL, CEILING):
-                made = other
-            else:
-                drawn = _sampler(method, fits, data.modes)
-                made = drawn.sample(samples, random_state=seed)
-        except (ImportError, ValueError) as error:  # a missing library, a refusal: told as it is
-            yield row | {"failure": str(error)}
-            continue
-        row["cpu_s"] = time.process_time() - cpu
-        shown = fresh.images if method == REAL else coder.decode(made)
-        row |= judge_modes(read(shown), p)
-        clouds = {"train": codes, "holdout": other, "generated": made}
-        yield row | {"novelty_ratio": novelty_ratio(**clouds), "copy_rate": copy_rate(**clouds)}
+    fits = Fits(codes, seed, sampler)
+    return Bench(p, data, fresh, coder, codes, other, tables, fits, shared)
 
 
-def _sampler(method: str, fits: Fits, modes: np.ndarray) -> Sampler:
+def shuffled(digits: np.ndarray, labels: np.ndarray, seed: int) -> Stacked:
+    """Stack every digit once in each channel, beside any others."""
+    rng = np.random.default_rng([seed, 14])
+    rows = np.stack([rng.permutation(len(digits)) for _ in range(3)], axis=1)
+    return Stacked(digits[rows], labels[rows] @ np.array([100, 10, 1]))
+
+
+def _made(
+    method: str, bench: Bench, samples: int, seed: int
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Return codes of a method, and the class of each by construction where it has one."""
+    if method in (REAL, CEILING):
+        return bench.other, bench.fresh.modes
+    drawn = _sampler(method, bench)
+    made = drawn.sample(samples, random_state=seed)
+    if method not in BORN:
+        return made, None
+    origin = drawn if isinstance(drawn, PlainMapSampler) else PlainMapSampler(drawn)
+    targets = origin.targets(samples, random_state=seed)
+    return made, of_targets(bench.fits.default, bench.data.modes)[targets]
+
+
+def of_targets(sampler: OTSampler, modes: np.ndarray) -> np.ndarray:
+    """Return the mode of each target: that of the first row which has its code."""
+    return modes[np.unique(sampler.inverse_, return_index=True)[1]]
+
+
+def _sampler(method: str, bench: Bench) -> Sampler:
     """Return the sampler of a method, which knows the modes of the rows where it is told them."""
     if method not in LABELLED:
-        return METHODS[method](fits)
-    ours = labelled(fits.default, modes)
-    return ours if method == LABELLED[0] else ControlSampler(ours)
-
-
-def markdown(record: dict[str, Any]) -> str:
-    """Return the table: medians over seeds of what was measured."""
-    head = [
-        "variant",
-        "autoencoder",
-        "method",
-        "rows",
-        "seeds",
-        "modes",
-        "KL",
-        "of draws",
-        "of training rows",
-        "novelty",
-        "copies, %",
-    ]
-    head += ["absent classes, %", "rare in interval", "rare outside all", "rare classes together"]
-    groups: dict[tuple[str, str, str, int], list[dict[str, Any]]] = {}
-    for row in record["rows"]:
-        if row["failure"] is None:
-            key = (row["variant"], row["coder"], row["method"], row["rows"])
-            groups.setdefault(key, []).append(row)
-    lines = []
-    for (variant, kind, method, rows), own in groups.items():
-        mid = {k: float(np.median([row[k] for row in own])) for k in SHOWN}
-        modes = f"{mid['modes']:.0f}/{mid['mode_count']:.0f}"
-        lines.append([variant, kind, method, rows, len(own), modes, mid["kl"], mid["kl_floor"]])
-        known = [training_divergence(variant, row["seed"], rows) for row in own]
-        lines[-1].append(float(np.median(known)))
-        lines[-1] += [mid["novelty_ratio"], 100 * mid["copy_rate"], 100 * mid["absent_rate"]]
-        lines[-1] += [mid["rare_within"]]
-        found = [[row[key] for row in own if key in row] for key in LATER]
-        lines[-1] += [float(np.median(values)) if values else None for values in found]
-    told = sorted({_settings(row) for row in record["rows"]})
-    return "\n\n".join([results.table(head, lines), "\n".join(f"- {line}" for line in told)])
-
-
-def _settings(row: dict[str, Any]) -> str:
-    """Say what a row's samplers were fitted to."""
-    return (
-        f"{row['variant']}, {row['rows']:,} rows: autoencoder {row['coder']}, {row['latent_dim']} dimensions, trained on "
-        f"{row['coder_rows']:,} rows for {row['epochs']} epochs; cells solved to rms {row['mass_error']:.3f}."
-    )
+        return METHODS[method](bench.fits)
+    return bench.told if method == LABELLED[0] else ControlSampler(bench.told)

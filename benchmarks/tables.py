@@ -41,7 +41,7 @@ WRITERS = {
     "generation_ablation": generation.ablation.markdown,
     "generation_autoencoders": generation.autoencoders.markdown,
     "generation_images": generation.generation_images_table.markdown,
-    "generation_stacked": generation.stacked.markdown,
+    "generation_stacked": generation.generation_stacked_table.markdown,
     "generation_toy": generation.markdown,
     "generation_tradeoff": generation.tradeoff.markdown,
     "gpu": gpu.markdown,

@@ -1,5 +1,7 @@
 """Baselines: closed forms they must meet, their rows, and what the control shares with the transport."""
 
+import copy
+import dataclasses
 import sys
 
 import numpy as np
@@ -257,6 +259,19 @@ def test_the_control_shares_everything_but_the_transport(extension):
     assert new.var(0) == pytest.approx(control.var(0), rel=0.05)
     copies = np.linalg.norm(control[:, None] - codes, axis=2).min(1) < 1e-4
     assert copies.all() if extension == "none" else copies.mean() < 0.01
+
+
+def test_samples_name_the_target_that_they_come_from(sampler, baselines):
+    plain, control = (
+        baselines[name].targets(500, random_state=2) for name in ("PlainMap", "Control")
+    )
+    points = sampler.codes(sampler.transport_.potential.points)
+    assert (points[plain] == baselines["PlainMap"].sample(500, random_state=2)).all()
+    assert (plain == sampler.draw(500, 2)[1][:500].numpy()).all()
+    assert (plain != control).any()
+    copies = copy.copy(sampler)
+    copies.map_ = dataclasses.replace(sampler.map_, kind="none", simplex=None)
+    assert (points[control] == ControlSampler(copies).sample(500, random_state=2)).all()
 
 
 def test_the_control_is_no_wider_than_the_transport():

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from ot_latent._random import BLOCK_ROWS, Stream, generator, seed_from
 from ot_latent.baselines.base import Borrowed
@@ -39,8 +40,29 @@ class PlainMapSampler(Borrowed):
         ndarray of shape (n, d)
             Codes.
         """
-        _, cells = self.sampler.draw(n, seed_from(random_state))
+        _, cells = self._drawn(n, seed_from(random_state))
         return self.sampler.codes(self.sampler.transport_.potential.points[cells])[:n]
+
+    def targets(self, n: int = 1, random_state: Any = None) -> np.ndarray:
+        """Return the target behind each row of `sample`: what a sample is by construction.
+
+        Parameters
+        ----------
+        n : int, default=1
+            How many.
+        random_state : int, numpy generator or None, default=None
+            Seed, that of `sample`.
+
+        Returns
+        -------
+        ndarray of shape (n,)
+            Numbers of targets; their labels are ``sampler.labels_[targets]``.
+        """
+        return self._drawn(n, seed_from(random_state))[1][:n].cpu().numpy()
+
+    def _drawn(self, n: int, seed: int) -> tuple[Tensor, Tensor]:
+        """Return noise and its targets, in whole blocks."""
+        return self.sampler.draw(n, seed)
 
 
 class ControlSampler(PlainMapSampler):
@@ -81,7 +103,13 @@ class ControlSampler(PlainMapSampler):
         ndarray of shape (n, d)
             Codes.
         """
-        seed, sampler = seed_from(random_state), self.sampler
+        seed = seed_from(random_state)
+        x, atoms = self._drawn(n, seed)
+        return self.sampler.codes(self.sampler.map_.spread(x, atoms, seed=seed))[:n]
+
+    def _drawn(self, n: int, seed: int) -> tuple[Tensor, Tensor]:
+        """Return noise moved to the cells of targets that are drawn by their masses."""
+        sampler = self.sampler
         x, own_cells = sampler.draw(n, seed)
         edges = np.cumsum(sampler.weights_.cpu().numpy())[:-1]
         uniform = np.concatenate(
@@ -94,7 +122,7 @@ class ControlSampler(PlainMapSampler):
         centroids = sampler.map_.centroids
         if centroids is not None:
             x = centroids[atoms] + self._shrinkage() * (x - centroids[own_cells])
-        return sampler.codes(sampler.map_.spread(x, atoms, seed=seed))[:n]
+        return x, atoms
 
     def _shrinkage(self) -> float:
         """Return the factor at which residuals of other cells vary a law as much as its own do."""
