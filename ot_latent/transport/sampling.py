@@ -43,6 +43,8 @@ class Look(NamedTuple):
     """Mean of the best scores, up to a number that does not depend on the heights."""
     gaps: Tensor
     """Best minus second-best score of every draw, float64."""
+    cells: Tensor
+    """Cell of every draw, int64, on the device of the targets."""
     inflation: float
     """Factor v by which crossing inflates the variance of counts."""
     square: float
@@ -63,6 +65,25 @@ class Look(NamedTuple):
         """
         deviation = self.inflation * math.sqrt(2 * (targets - 1)) / len(self.gaps)
         return max(self.square, 0.0) + deviation
+
+    def tally(self, targets: int, width: float) -> Tally:
+        """Count these draws, so that they can be used for a step.
+
+        Parameters
+        ----------
+        targets : int
+            Number N of targets.
+        width : float
+            Gaps below it are counted.
+
+        Returns
+        -------
+        Tally
+            Counts.
+        """
+        counts = torch.bincount(self.cells, minlength=targets)
+        close = _close(self.cells, self.gaps, width, targets)
+        return Tally(counts, close, self.square, math.isfinite(self.score))
 
 
 @dataclass(frozen=True, eq=False)
@@ -200,9 +221,11 @@ class IndependentSampler(Sampler):
     def look(self, heights: Tensor, draws: int) -> Look:
         """Look at independent draws."""
         scores, cells = self._best_two(heights.to(self.target.points), 0, draws)
-        scores, counts = scores.double(), torch.bincount(cells[:, 0], minlength=len(self.target))
+        scores, winners = scores.double(), cells[:, 0]
+        counts = torch.bincount(winners, minlength=len(self.target))
         square, _ = chi_square(counts, self.target.weights)
-        return Look(float(scores[:, 0].mean()), scores[:, 0] - scores[:, -1], 1.0, square)
+        gaps = scores[:, 0] - scores[:, -1]
+        return Look(float(scores[:, 0].mean()), gaps, winners, 1.0, square)
 
     def tally(self, heights: Tensor, row: int, draws: int, width: float) -> Tally:
         """Count draws; the processes take chunks in turn and add integers."""
@@ -279,17 +302,17 @@ class CrossedSampler(Sampler):
         met = self._meet(heights, 0, draws)
         blocks, weights = met.counted(len(self.target)), self.target.weights.cpu()
         v, square = blocks.inflation(weights), blocks.estimate(weights)
-        return Look(float(met.scores.mean()), met.gaps.double().flatten(), v, square)
+        cells = met.cells.flatten().to(self.target.weights.device)
+        gaps = met.gaps.double().flatten().to(cells.device)
+        return Look(float(met.scores.mean()), gaps, cells, v, square)
 
     def tally(self, heights: Tensor, row: int, draws: int, width: float) -> Tally:
         """Count blocks of draws."""
         met = self._meet(heights, row, draws)
         blocks, weights = met.counted(len(self.target)), self.target.weights
-        near = torch.bincount(met.cells[met.gaps < width], minlength=len(self.target))
         return Tally(
             counts=blocks.counts.to(weights.device),
-            # a facet has as many draws on its other side, whose cell is not known
-            close=(2 * near).to(weights.device),
+            close=_close(met.cells, met.gaps, width, len(self.target)).to(weights.device),
             square=blocks.estimate(weights.cpu()),
             finite=math.isfinite(float(met.scores.sum())),
         )
@@ -325,6 +348,11 @@ class CrossedSampler(Sampler):
         """Return the cells of draws of the fitting stream."""
         z = self.crossing.rows(self.seed, Stream.FIT, row, draws // self.rows, self.rows)
         return self.crossing.meet(z, self.rows, heights)
+
+
+def _close(cells: Tensor, gaps: Tensor, width: float, targets: int) -> Tensor:
+    """Count the draws near to a facet; it has as many on its other side, whose cell is not known."""
+    return 2 * torch.bincount(cells[gaps < width], minlength=targets)
 
 
 def _evenly(places: Tensor, most: int) -> Tensor:

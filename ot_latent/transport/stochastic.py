@@ -16,7 +16,7 @@ from ot_latent.transport.given_heights import given_heights, worth_of_start
 from ot_latent.transport.measures import DiscreteMeasure
 from ot_latent.transport.refit import known_targets
 from ot_latent.transport.samplers import TRIAL_BLOCKS, Samplers, expected_inflation
-from ot_latent.transport.sampling import Sampler
+from ot_latent.transport.sampling import Look, Sampler
 from ot_latent.transport.solution import SemiDiscreteSolution, Status, conclude
 from ot_latent.transport.sources import Source
 from ot_latent.transport.stochastic_state import StochasticNewtonState
@@ -25,6 +25,7 @@ from ot_latent.transport.warm_start import gaussian_heights, voronoi_heights
 
 SAMPLING = ("auto", "crossed", "independent")
 LEAST_BATCH, FEW_DRAWS = 512, 2048  # of a step; with few targets a step costs more than its draws
+GROWTH = 5  # a step draws this part of what was drawn, between its bounds
 TRIAL_DRAWS = 90  # times the root of N, at least: rms^2 is known to 1 / 64 then
 PLANNED_EFFICIENCY = 1.15  # of the first verdict; a better solve converges at its first one
 
@@ -135,10 +136,10 @@ class StochasticNewton:
     def init(
         self, source: Source, target: DiscreteMeasure, *, initial_heights: Any = None
     ) -> StochasticNewtonState:
-        """Return the state before the first step.
+        """Return the state that a solve begins with.
 
         One batch of draws reads off the gap scale and, where no heights are given, chooses the
-        start of lower energy: the Gaussian of the same moments, or Voronoi cells.
+        start of lower energy, the Gaussian of the same moments or Voronoi cells, and moves it once.
 
         Parameters
         ----------
@@ -160,16 +161,18 @@ class StochasticNewton:
         """Begin with given heights, or with the better of two guesses where these are better."""
         guesses = self._starts(samplers.source, samplers.target)
         if given is None:
-            return self._begin(samplers, guesses)
+            return self._first_step(samplers, *self._begin(samplers, guesses))
         heights, dtype = given_heights(given, samplers.target), samplers.target.points.dtype
         others = [guess for guess in guesses if bool(guess.to(dtype).isfinite().all())]
-        state = self._begin(samplers, [heights, *others])
+        state, look = self._begin(samplers, [heights, *others])
         if not torch.equal(state.heights, heights - heights.mean()):
-            return state
+            return self._first_step(samplers, state, look)
         none = torch.zeros_like(heights)  # until the first verdict tells what they are worth
         return replace(state, warm=True, age=none, average_weight=none, goal=state.samples)
 
-    def _begin(self, samplers: Samplers, starts: list[Tensor]) -> StochasticNewtonState:
+    def _begin(
+        self, samplers: Samplers, starts: list[Tensor]
+    ) -> tuple[StochasticNewtonState, Look]:
         """Choose the start of lower energy, the scale of gaps and the size of blocks."""
         sampler, target = samplers.trial(), samplers.target
         n, batch = len(target), self._batch(len(target), 0)
@@ -186,7 +189,7 @@ class StochasticNewton:
         width = float(look.gaps[: 2**20].quantile(GAP_SHARE)) or float(look.gaps.mean()) or 1.0
         heights = heights - heights.mean()
         rows = samplers.chosen_rows(look.inflation)
-        return StochasticNewtonState(
+        state = StochasticNewtonState(
             heights=heights,
             average=heights.clone(),
             close=torch.zeros_like(heights),
@@ -200,6 +203,19 @@ class StochasticNewton:
             trace=GAP_SHARE / width,
             goal=first,
         )
+        return state, look
+
+    def _first_step(
+        self, samplers: Samplers, state: StochasticNewtonState, look: Look
+    ) -> StochasticNewtonState:
+        """Use the draws of the look for a step, too."""
+        weights, drawn, width = samplers.target.weights, state.samples, state.gap_width
+        tally = look.tally(len(weights), width)
+        if not tally.finite:
+            return state
+        begun = replace(state, samples=0)
+        after = newton_step(begun, weights, tally, drawn, least_width=width)
+        return replace(after, row=state.row)
 
     def step(
         self, state: StochasticNewtonState, source: Source, target: DiscreteMeasure
@@ -287,7 +303,7 @@ class StochasticNewton:
         samplers = self._samplers(source, target)
         if state is None and earlier is not None:
             known = known_targets(earlier, target)
-            state = self._begin(samplers, [known.heights])
+            state, _ = self._begin(samplers, [known.heights])
             state = replace(state, age=known.age, average_weight=known.weight)
             state = replace(state, warm=True, goal=state.samples)
         elif state is None:
@@ -323,7 +339,7 @@ class StochasticNewton:
         """Return the draws per step: few at first, more of them when there is less to gain."""
         if self.batch_size is not None:
             return self.batch_size
-        return max(LEAST_BATCH, min(max(samples // 8, n // 8), max(n // 4, FEW_DRAWS), 2**20))
+        return max(LEAST_BATCH, min(max(samples // GROWTH, n // 8), max(n // 4, FEW_DRAWS), 2**20))
 
     def _budget(self, n: int, inflation: float) -> int:
         """Return the fitting draws allowed."""
