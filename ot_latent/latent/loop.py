@@ -120,6 +120,10 @@ class Loop(ABC):
         self.progress = Progress()
         self.best: dict[str, Tensor] = {}
         self.code_scale = torch.zeros((), dtype=torch.float64, device=accelerator.device)
+        self._prepare()
+
+    def _prepare(self) -> None:  # noqa: B027 (a loop may need nothing)
+        """Make what this training needs besides: its optimiser, say."""
 
     @property
     def fingerprint(self) -> dict[str, Any]:

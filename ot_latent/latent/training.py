@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -31,9 +31,6 @@ from ot_latent.latent.training_state import (
     pack_optimizer,
     unpack_optimizer,
 )
-
-if TYPE_CHECKING:
-    from accelerate import Accelerator
 
 MEMORY = 0.9
 """How much of the running rms of the codes a step keeps."""
@@ -136,21 +133,16 @@ def _trained(
 class _Training(Loop):
     """The training of encoder and decoder."""
 
-    def __init__(
-        self,
-        accelerator: Accelerator,
-        model: Autoencoder,
-        x: Tensor,
-        x_validation: Tensor,
-        config: TrainingConfig,
-        seed: int,
-    ) -> None:
-        super().__init__(accelerator, model, x, x_validation, config, seed)
+    def _prepare(self) -> None:
+        """Make optimiser and neighbourhood."""
+        model, config, device = self.model, self.config, self.accelerator.device
         self.continues = config.refine_epochs > 0
-        near, device = model.config.neighbour_weight > 0, accelerator.device
-        self.neighbourhood = Neighbourhood(x, seed=seed, device=device) if near else None
+        near = model.config.neighbour_weight > 0
+        self.neighbourhood = (
+            Neighbourhood(self.batches.x, seed=self.seed, device=device) if near else None
+        )
         optimizer = make_optimizer(model, model.config.regulariser == "pathprox", config)
-        self.wrapped, self.optimizer = accelerator.prepare(model, optimizer)
+        self.wrapped, self.optimizer = self.accelerator.prepare(model, optimizer)
 
     def snapshot(self) -> TrainingState:
         """Copy everything that the rest of the training depends on."""
