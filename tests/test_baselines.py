@@ -322,6 +322,14 @@ def test_flows_on_every_coupling_reach_the_moments(codes, sampler, coupling):
     np.testing.assert_allclose(made.mean(0), codes.mean(0), atol=0.5)
     assert 0.5 < made.var(0).sum() / codes.var(0).sum() < 1.5
     assert np.array_equal(clone(flow).get_params()["coupling"], coupling)
+    assert flow.flow_.field.waves == 0  # four dimensions
+
+
+@pytest.mark.parametrize(("given", "waves"), [(None, 4), (2, 2)])
+def test_flows_in_the_plane_are_given_waves(codes, given, waves):
+    flat = OTSampler().fit(codes[:60, :2])
+    flow = FlowMatchingSampler(flat, "independent", steps=1, width=8, depth=1, waves=given).fit()
+    assert flow.flow_.field.waves == waves
 
 
 def test_couplings_share_codes_and_masses_and_only_one_is_the_solved_one(sampler):

@@ -18,6 +18,7 @@ from ot_latent.latent.pairing import pairs_of
 from ot_latent.transport.coupling import SemiDiscreteCoupling
 
 COUPLINGS = ("independent", "minibatch", "semidiscrete")
+FEW_DIMENSIONS, FEW_WAVES = 3, 4
 
 
 class FlowMatchingSampler(Borrowed):
@@ -40,6 +41,9 @@ class FlowMatchingSampler(Borrowed):
         Steps of the midpoint rule when sampling, two evaluations each.
     random_state : int, default=0
         Seed of the training.
+    waves : int, optional
+        Sines and cosines of every coordinate among the network's inputs; by default 4 in up to three
+        dimensions, where fields are hard to learn without, and none above.
 
     Attributes
     ----------
@@ -58,6 +62,7 @@ class FlowMatchingSampler(Borrowed):
         batch_size: int = 256,
         integration_steps: int = 8,
         random_state: int = 0,
+        waves: int | None = None,
     ) -> None:
         super().__init__(sampler)
         self.coupling = coupling
@@ -67,6 +72,7 @@ class FlowMatchingSampler(Borrowed):
         self.batch_size = batch_size
         self.integration_steps = integration_steps
         self.random_state = random_state
+        self.waves = waves
 
     def fit(self, Z: Any = None, y: Any = None) -> FlowMatchingSampler:
         """Train the flow.
@@ -91,9 +97,12 @@ class FlowMatchingSampler(Borrowed):
                 f"coupling must be one of {', '.join(COUPLINGS)}, got {self.coupling!r}; choose one."
             )
         check_positive(self.integration_steps, "integration_steps", integer=True)
-        config = FlowConfig(width=self.width, depth=self.depth, steps=self.steps)
         sampler: Any = self.sampler
         seed, points = seed_from(self.random_state), sampler.transport_.potential.points
+        waves = self.waves
+        if waves is None:
+            waves = FEW_WAVES if points.shape[1] <= FEW_DIMENSIONS else 0
+        config = FlowConfig(width=self.width, depth=self.depth, steps=self.steps, waves=waves)
         device = str(points.device)
         pairs = self._pairs(seed)
         self.flow_ = train_flow(pairs, points.shape[1], config, seed=seed, device=device)

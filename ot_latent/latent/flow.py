@@ -33,6 +33,7 @@ from ot_latent.latent.training_state import (
 )
 
 FREQUENCIES = 8  # of the time's sines and cosines
+LONGEST = 4.0  # period of a coordinate's sines and cosines: codes have an rms of one
 AVERAGE = 0.998  # of the running mean of the parameters, which is what samples
 TOLD_EVERY = 100  # steps between entries of the history
 CLIP_NORM = 1.0  # largest norm of a gradient
@@ -57,18 +58,24 @@ class FlowConfig:
         Steps of training.
     lr : float
         Peak learning rate of AdamW; a warm-up, then half a cosine.
+    waves : int
+        Sines and cosines of every coordinate among the inputs, of periods 4, 4/2, ... 4/waves. In few
+        dimensions a field that parts the noise between many modes is learnt very slowly without.
     """
 
     width: int = 256
     depth: int = 3
     steps: int = 3000
     lr: float = 2e-3
+    waves: int = 0
 
     def __post_init__(self) -> None:
         """Check the numbers."""
         for name in ("width", "depth", "steps"):
             check_positive(getattr(self, name), name, integer=True)
         check_positive(self.lr, "lr")
+        if not isinstance(self.waves, int) or self.waves < 0:
+            raise ValueError(f"waves must be an integer, none negative, got {self.waves!r}; try 4.")
 
 
 class VelocityField(nn.Module):
@@ -82,12 +89,15 @@ class VelocityField(nn.Module):
         As in `FlowConfig`.
     classes : int, default=0
         Number of labels; 0 for a field without.
+    waves : int, default=0
+        As in `FlowConfig`.
     """
 
-    def __init__(self, dim: int, width: int, depth: int, classes: int = 0) -> None:
+    def __init__(self, dim: int, width: int, depth: int, classes: int = 0, waves: int = 0) -> None:
         super().__init__()
-        self.dim, self.classes = dim, classes
-        self.enter = linear(dim + 2 * FREQUENCIES + 1 + classes, width, gain=1.0)
+        self.dim, self.classes, self.waves = dim, classes, waves
+        inputs = dim * (1 + 2 * waves) + 2 * FREQUENCIES + 1 + classes
+        self.enter = linear(inputs, width, gain=1.0)
         self.blocks = nn.ModuleList(
             nn.Sequential(
                 nn.LayerNorm(width),
@@ -118,6 +128,10 @@ class VelocityField(nn.Module):
         """
         angles = math.pi * t[:, None] * torch.arange(1, FREQUENCIES + 1, device=x.device)
         parts = [x, t[:, None], angles.sin(), angles.cos()]
+        if self.waves:
+            turns = torch.arange(1, self.waves + 1, device=x.device)
+            phases = (2 * math.pi / LONGEST * x[:, :, None] * turns).flatten(1)
+            parts += [phases.sin(), phases.cos()]
         if label is not None:
             parts.append(nn.functional.one_hot(label, self.classes).to(x))
         hidden = self.enter(torch.cat(parts, dim=1))
@@ -294,7 +308,8 @@ class _Training:
         self, dim: int, config: FlowConfig, seed: int, classes: int, device: torch.device
     ) -> None:
         self.config, self.seed, self.device = config, seed, device
-        built = seeded(lambda: VelocityField(dim, config.width, config.depth, classes), seed, SALT)
+        sizes = dim, config.width, config.depth, classes, config.waves
+        built = seeded(lambda: VelocityField(*sizes), seed, SALT)
         self.field = cast(VelocityField, built).to(device)
         self.average = {name: value.clone() for name, value in self.field.state_dict().items()}
         self.optimizer = torch.optim.AdamW(self.field.parameters(), lr=config.lr)

@@ -40,6 +40,22 @@ def test_a_translation_is_learnt_and_needs_one_step():
         torch.testing.assert_close(flow(x, **options), x + 3.0, atol=0.15, rtol=0)
 
 
+def test_waves_teach_a_field_with_teeth():
+    """Noise goes to the nearest of nine places: a sawtooth, which few steps do not learn without."""
+
+    def nearest(step):
+        x = 4 * torch.rand(128, 1, generator=torch.Generator().manual_seed(step)) - 2
+        return x, (2.25 * x).round() / 2.25
+
+    small = {"width": 32, "depth": 1, "steps": 300}
+    losses = {}
+    for waves in (0, 9):
+        flow = train_flow(nearest, 1, FlowConfig(**small, waves=waves), seed=0)
+        assert flow.field.enter.in_features == 1 + 17 + 2 * waves
+        losses[waves] = flow.history[-1]["loss"]
+    assert losses[9] < 0.3 * losses[0]
+
+
 def test_rows_do_not_see_each_other():
     flow = train_flow(shifted, 2, SMALL, seed=0)
     x = noise(0, 150)
@@ -143,6 +159,7 @@ def test_what_cannot_be_is_refused():
         (lambda: train_flow(shifted, 3, SMALL, seed=0), r"pairs must be .* of shape \(B, 3\)"),
         (lambda: FlowConfig(width=0), "width must be"),
         (lambda: FlowConfig(lr=-1.0), "lr must be"),
+        (lambda: FlowConfig(waves=-1), "waves must be an integer, none negative"),
         (lambda: pairs_of(torch.eye(2), noise, kind="best"), "kind must be one of independent"),
         (lambda: pairs_of(torch.eye(2), noise, batch_size=0), "batch_size must be"),
         (lambda: pairs_of(torch.eye(2), noise, weights=torch.ones(3)), "weights and codes"),
