@@ -25,7 +25,7 @@ from ot_latent.transport.warm_start import gaussian_heights, voronoi_heights
 
 SAMPLING = ("auto", "crossed", "independent")
 LEAST_BATCH, FEW_DRAWS = 512, 2048  # of a step; with few targets a step costs more than its draws
-GROWTH = 5  # a step draws this part of what was drawn, between its bounds
+STEP_PART = 5  # a step draws one in so many of what was drawn, between its bounds
 TRIAL_DRAWS = 90  # times the root of N, at least: rms^2 is known to 1 / 64 then
 PLANNED_EFFICIENCY = 1.15  # of the first verdict; a better solve converges at its first one
 
@@ -339,7 +339,9 @@ class StochasticNewton:
         """Return the draws per step: few at first, more of them when there is less to gain."""
         if self.batch_size is not None:
             return self.batch_size
-        return max(LEAST_BATCH, min(max(samples // GROWTH, n // 8), max(n // 4, FEW_DRAWS), 2**20))
+        return max(
+            LEAST_BATCH, min(max(samples // STEP_PART, n // 8), max(n // 4, FEW_DRAWS), 2**20)
+        )
 
     def _budget(self, n: int, inflation: float) -> int:
         """Return the fitting draws allowed."""

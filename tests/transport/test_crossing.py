@@ -211,6 +211,25 @@ def test_crossed_and_independent_draws_reach_the_same_heights():
     assert float(apart.std()) < 0.02 * float(crossed.potential.heights.std())
 
 
+@pytest.mark.parametrize("kind", ["crossed", "independent"])
+def test_a_first_look_counts_what_a_tally_counts_and_is_the_first_step(kind):
+    source, target = UniformBox.unit(4), DiscreteMeasure.uniform(cloud(200, 4))
+    sampler = Samplers(source, target, 0, kind, None).trial()
+    heights = -0.5 * target.points.double().square().sum(dim=1)
+    look, draws = sampler.look(heights, 4096), 4096
+    width = float(look.gaps.median())
+    mine, told = look.tally(len(target), width), sampler.tally(heights, 0, draws, width)
+    assert torch.equal(mine.counts, told.counts)
+    assert int(mine.close.sum()) == int(told.close.sum())
+    assert mine.square == pytest.approx(told.square, rel=1e-9)
+    state = StochasticNewton(sampling=kind).init(source, target)
+    assert (state.step, len(state.batch_rms)) == (1, 1)
+    assert state.row * state.rows >= state.samples
+    given = StochasticNewton(sampling=kind).init(source, target, initial_heights=state.heights)
+    assert given.step == 0
+    torch.testing.assert_close(given.heights, state.heights)
+
+
 def test_blocks_are_as_large_as_pays():
     assert best_rows(1.0, 16, 4000, 10**6) == 256
     assert best_rows(1.9, 16, 8, 10**6) == 8
