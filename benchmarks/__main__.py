@@ -27,6 +27,7 @@ ON_REQUEST = {
     "generation_pythae": "RAE and two-stage VAE by pythae beside our samplers (needs pythae, mnist)",
     "full_run": "a data set from training to report: times, memory, errors (needs --data, --run)",
     "sampled_map": "targets in a memory map larger than the memory (needs --folder with 21 GB)",
+    "sampled_tiles": "masses of groups of cells, with steps of tiles and without (minutes)",
     "sampled_trend": "masses of near and far cells at an rms of 0.05: noise or bias (minutes)",
     "tables": "write the tables of README.md from results/*.json",
 }
