@@ -23,7 +23,7 @@ def markdown(record: dict[str, Any]) -> str:
     told = sorted({_settings(row) for row in record["rows"]})
     parts = [results.table(HEAD, [_line(own) for own in _groups(record["rows"])])]
     rare = [own for own in _groups(record["rows"]) if own[0]["variant"] == "tail"]
-    rare = [own for own in rare if "read_within" in own[0]]
+    rare = [own for own in rare if "read_outside" in own[0]]
     if rare:
         parts.append("**Rare classes** (variant *tail*)")
         parts.append(results.table(TAIL, [_rare_line(own) for own in rare]))
@@ -56,21 +56,28 @@ def _line(own: list[dict[str, Any]]) -> list[Any]:
 
 def _rare_line(own: list[dict[str, Any]]) -> list[Any]:
     """Return the line of a method about rare classes."""
-    line = [own[0]["coder"], own[0]["method"], len(own)]
-    for name in ("made", "read"):
-        line += _judged(own, name)
-    low, high = (np.mean([row[f"reading_{end}"] for row in own]) for end in ("low", "high"))
-    line.append(f"{np.mean([row['reading'] for row in own]):.2f} [{low:.2f}, {high:.2f}]")
+    line = [
+        own[0]["coder"],
+        own[0]["method"],
+        len(own),
+        *_judged(own, "made"),
+        *_judged(own, "read"),
+    ]
+    keys = ("reading", "reading_low", "reading_high")
+    if keys[0] in own[0]:
+        reading, low, high = (np.mean([row[key] for row in own]) for key in keys)
+        line.append(f"{reading:.2f} [{low:.2f}, {high:.2f}]")
+    else:
+        line.append("-")
     return line + _judged(own, "coder")
 
 
 def _judged(own: list[dict[str, Any]], name: str) -> list[str]:
     """Return share within own intervals (and that of draws), counts outside all, excess."""
-    if f"{name}_within" not in own[0]:
-        return ["-"] * 3
-    outside = ", ".join(str(row[f"{name}_outside"]) for row in own)
-    expected = np.mean([row[f"{name}_within_expected"] for row in own])
-    within = f"{_mean(own, f'{name}_within', '.2f')} ({expected:.2f})"
+    within = _mean(own, f"{name}_within", ".2f")
+    if f"{name}_within_expected" in own[0]:
+        within += f" ({np.mean([row[f'{name}_within_expected'] for row in own]):.2f})"
+    outside = ", ".join(str(row.get(f"{name}_outside", "-")) for row in own)
     return [within, outside, _mean(own, f"{name}_together", ".2f")]
 
 

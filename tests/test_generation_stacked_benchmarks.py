@@ -211,9 +211,11 @@ def test_every_column_of_stacked_digits_has_a_figure(tail):
         for seed, known in ((0, made), (1, made))
     ]
     rows.append(rows[0] | {"method": "Gaussian", "misread": None})
+    rows.append(row | {"method": "earlier", "read_outside": 3, "read_together": 1.5})
     said = table.markdown({"rows": rows})
     assert "| tail | of images | ours | 50 | 2 | 9/10 | 0.500 ± 0.000 |" in said
     assert "| 0, 0 |" in said
+    assert "| of images | earlier | 1 | - | - | - | - | 3 | 1.50 | - | - | - | - |" in said
     for text in (older, said):
         for part in text.split("\n\n"):
             assert len({line.count("|") for line in part.splitlines()}) == 1
