@@ -4,7 +4,10 @@
 networks are those of our autoencoder (for the VAE with twice the outputs), the images and the number of epochs
 its own, unless `--stages` names those of a model and of what is fitted to its codes; models, losses, training and
 samplers are pythae's, AdamW with a cosine from 1e-3. The VAE takes the cross-entropy of pixels, with which its loss is
-the evidence bound; under pythae's default, normal pixels of unit variance, its reconstructions are blurred. Novelty in
+the evidence bound; under pythae's default, normal pixels of unit variance, its reconstructions are blurred. The library's
+second stage measures codes, whose variance is about one, against normal laws of unit variance, and trains the deviation of
+its own noise by that loss, which can only shrink it; *learnt deviation* is the same second stage under the likelihood of
+Dai and Wipf (2019), in which the deviation is that of the law. Every row has the losses of its stages, epoch by epoch. Novelty in
 codes takes the codes that each model's encoder gives to its images. ``pip install --no-deps pythae imageio`` brings the
 library: what else it needs is here.
 """
@@ -12,9 +15,11 @@ library: what else it needs is here.
 from __future__ import annotations
 
 import argparse
+import logging
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -32,8 +37,30 @@ from ot_latent.latent.priors import split_code
 
 RATE = 1e-3
 RAE, VAE = "RAE + mixture (pythae)", "two-stage VAE (pythae)"
-MODELS = {"rae": RAE, "vae": VAE}
+LEARNT = "two-stage VAE, learnt deviation (pythae)"
+MODELS = {"rae": RAE, "vae": VAE, "vae-learnt": LEARNT}
 REBUILT = {RAE: "reconstructions by RAE (pythae)", VAE: "reconstructions by VAE (pythae)"}
+REBUILT[LEARNT] = REBUILT[VAE]
+TRAINER = "pythae.trainers.base_trainer.base_trainer"  # the logger that tells losses
+
+
+@contextmanager
+def heard() -> Iterator[list[float]]:
+    """Give the losses that pythae's trainer tells, one per epoch."""
+    losses: list[float] = []
+
+    class Ear(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            told = record.getMessage()
+            if told.startswith("Train loss: "):
+                losses.append(float(told.split()[-1]))
+
+    ear, logger = Ear(), logging.getLogger(TRAINER)
+    logger.addHandler(ear)
+    try:
+        yield losses
+    finally:
+        logger.removeHandler(ear)
 
 
 def networks(own: Autoencoder) -> tuple[Any, Any]:
@@ -113,8 +140,10 @@ def train(model: Any, x: Tensor, epochs: int, seed: int) -> Any:
     return model.eval()
 
 
-def trained(folder: Path, method: str, x: Tensor, latent_dim: int, epochs: int, seed: int) -> Any:
-    """Train a model, or read it; returns it with the seconds of its training."""
+def trained(
+    folder: Path, method: str, x: Tensor, latent_dim: int, epochs: int, seed: int
+) -> tuple[Any, dict[str, Any]]:
+    """Train a model, or read it; returns it with what its training told."""
     model = untrained(method, tuple(x.shape[1:]), latent_dim, seed)
     if (folder / persistence.CONFIG_NAME).is_file():
         tensors, config = persistence.load_folder(folder)
@@ -124,13 +153,30 @@ def trained(folder: Path, method: str, x: Tensor, latent_dim: int, epochs: int, 
                 "folder."
             )
         model.load_state_dict(dict(tensors["model"]))
-        return model.eval(), config["cpu_s"]
+        return model.eval(), config
     cpu = time.process_time()
-    train(model, x, epochs, seed)
-    config = {"cpu_s": time.process_time() - cpu, "epochs": epochs}
+    with heard() as losses:
+        train(model, x, epochs, seed)
+    config = {"cpu_s": time.process_time() - cpu, "epochs": epochs, "losses": losses}
     state = {k: v.detach().contiguous() for k, v in model.state_dict().items()}
     persistence.save_folder(folder, tensors={"model": state}, config=config)
-    return model, config["cpu_s"]
+    return model, config
+
+
+def likelihood(second: Any) -> Callable[..., tuple[Tensor, Tensor, Tensor]]:
+    """Return the loss of a second stage that decodes codes as normal laws of one learnt deviation.
+
+    Its decoder adds its own noise to the means already, which adds a constant to the expected square
+    over the variance: the gradient is right in the mean.
+    """
+
+    def loss(made: Tensor, x: Tensor, mu: Tensor, spread: Tensor, _z: Tensor) -> Any:
+        scale = second.decoder.gamma_z.abs()[0, 0]
+        fit = 0.5 * ((made - x) / scale).square().sum(1) + x.shape[1] * scale.log()
+        bits = 0.5 * (mu.square() + spread.exp() - spread - 1.0).sum(1)
+        return (fit + bits).mean(), fit.mean(), bits.mean()
+
+    return loss
 
 
 def sampled(model: Any, method: str, x: Tensor, n: int, epochs: int, seed: int) -> Tensor:
@@ -150,8 +196,12 @@ def sampled(model: Any, method: str, x: Tensor, n: int, epochs: int, seed: int) 
         sampler.fit(x)
     else:
         sampler = TwoStageVAESampler(model)
+        if method == LEARNT:
+            sampler.second_vae.loss_function = likelihood(sampler.second_vae)
         with tempfile.TemporaryDirectory() as folder:
             settings = {"num_epochs": epochs, "learning_rate": RATE, "no_cuda": True}
+            settings |= {"optimizer_cls": "AdamW", "scheduler_cls": "CosineAnnealingLR"}
+            settings |= {"scheduler_params": {"T_max": epochs}}
             config = BaseTrainerConfig(output_dir=folder, seed=seed, **settings)
             sampler.fit(x, training_config=config)
     with torch.no_grad():
@@ -168,19 +218,22 @@ def run(
     for method in methods:
         name = "pythae-rae" if method == RAE else "pythae-vae-bce"
         latent_dim = case.settings["latent_dim"]
-        model, seconds = trained(case.folder / name, method, x, latent_dim, stages[0], case.seed)
+        model, first = trained(case.folder / name, method, x, latent_dim, stages[0], case.seed)
         encode, decode = _coder(model)
         views = {
             key: case.court.view(rows, encode(codec.encode(rows)).numpy())
             for key, rows in (("train", case.train), ("a", case.a), ("b", case.b))
         }
         judge = case.judge(views)
-        row = told | {"failure": None, "mass_error": None, "train_cpu_s": seconds}
+        row = told | {"failure": None, "mass_error": None, "train_cpu_s": first["cpu_s"]}
+        row |= {"stages": list(stages), "losses": [first.get("losses")]}
         rebuilt = codec.decode(decode(torch.from_numpy(views["a"].codes)))
         seen = case.court.view(rebuilt, views["a"].codes)
         yield row | {"method": REBUILT[method], "cpu_s": 0.0} | judge.score(seen)
         cpu = time.process_time()
-        made = sampled(model, method, x, len(case.b), stages[1], case.seed)
+        with heard() as losses:
+            made = sampled(model, method, x, len(case.b), stages[1], case.seed)
+        row["losses"] = [*row["losses"], losses]
         row["cpu_s"] = time.process_time() - cpu
         made = made.reshape(len(case.b), *x.shape[1:])
         seen = case.court.view(codec.decode(made), encode(made).numpy())

@@ -1,6 +1,7 @@
 """The benchmarks of generated images: what is kept, the judges, the table and what it says."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -261,12 +262,26 @@ def test_peers_are_judged_on_our_networks(tmp_path):
     for _ in range(2):  # the second sitting trains nothing
         assert generation_pythae.main(told) == 0
     rows = {row["method"]: row for row in json.loads(out.read_text())["rows"]}
-    assert set(rows) == {generation_pythae.RAE, generation_pythae.VAE} | set(
+    assert set(rows) == set(generation_pythae.MODELS.values()) | set(
         generation_pythae.REBUILT.values()
     )
     assert rows[generation_pythae.RAE]["train_cpu_s"] > 0
     with pytest.raises(ValueError, match="must hold a model of 1 epochs, got 2"):
         generation_pythae.main([*told, "--models", "vae", "--stages", "1", "1"])
+
+
+def test_the_loss_of_a_second_stage_is_the_evidence_bound():
+    rng = torch.Generator().manual_seed(0)
+    made, x, mu, spread = (torch.randn(50, 3, generator=rng) for _ in range(4))
+    scale = torch.tensor([[-0.6]])  # its sign means nothing
+    second = SimpleNamespace(decoder=SimpleNamespace(gamma_z=scale))
+    loss = generation_pythae.likelihood(second)(made, x, mu, spread, None)[0]
+    laws = torch.distributions
+    posterior = laws.Normal(mu, (0.5 * spread).exp())
+    bits = laws.kl_divergence(posterior, laws.Normal(torch.tensor(0.0), torch.tensor(1.0)))
+    told = bits.sum(1) - laws.Normal(made, 0.6).log_prob(x).sum(1)
+    constant = 1.5 * np.log(2 * np.pi)
+    assert float(loss) == pytest.approx(float(told.mean()) - constant, rel=1e-5)
 
 
 def test_a_missing_library_is_told(monkeypatch, capsys):
