@@ -211,6 +211,42 @@ def test_pieces_and_their_units():
     assert (white[400:] == 0).all()  # five codes tell nothing of their spread
 
 
+def test_only_what_is_bent_or_lumpy_is_cut():
+    """A normal mode, a square, a strip and a ball are whole; a ring, two lumps and a spiral are not."""
+    rng = np.random.default_rng(0)
+    t = rng.random(640)
+    turn = 2 * np.pi * t
+    noise = 0.03 * rng.standard_normal((640, 2))
+    lumps = rng.standard_normal((640, 2)) + 9 * (np.arange(640)[:, None] % 2)
+    ball = rng.standard_normal((640, 3))
+    arc = np.stack([np.cos(turn), np.sin(turn)], axis=1)
+    whole = [
+        rng.standard_normal((640, 2)),
+        rng.random((640, 2)),
+        np.stack([t, noise[:, 0]], axis=1),
+    ]
+    whole += [ball / np.linalg.norm(ball, axis=1)[:, None] * t[:, None] ** (1 / 3)]
+    cut = {"ring": arc + noise, "lumps": lumps, "spiral": 1.5 * t[:, None] * arc + noise}
+    one = torch.zeros(640, dtype=torch.int64)
+    for points in whole:
+        assert not compact_pieces(torch.from_numpy(points), one).any()
+    found = {name: compact_pieces(torch.from_numpy(points), one) for name, points in cut.items()}
+    assert int(found["lumps"].max()) == 1
+    assert min(int(found[name].max()) for name in ("ring", "spiral")) > 3
+
+
+def test_the_noise_across_a_curved_mode_is_kept():
+    """A half circle: new codes are spread across it as the training codes are."""
+    rng = np.random.default_rng(0)
+    angle = np.pi * rng.random(1000)
+    radius = 1 + 0.05 * rng.standard_normal(1000)
+    train = radius[:, None] * np.stack([np.cos(angle), np.sin(angle)], axis=1)
+    new = OTSampler().fit(train).sample(8192, random_state=0)
+    new = new[new[:, 1] > 0]  # beyond the ends nothing is across
+    wanted = np.square(np.linalg.norm(train, axis=1) - 1).mean()
+    assert np.square(np.linalg.norm(new, axis=1) - 1).mean() == pytest.approx(wanted, rel=0.06)
+
+
 def test_stragglers_do_not_bridge_a_gap():
     rows = torch.cat([modes(200, 2, 1, 0), modes(200, 2, 1, 1) + torch.tensor([30.0, 0.0])])
     points = torch.cat([rows, torch.tensor([[15.0, 0.0]]).double()])

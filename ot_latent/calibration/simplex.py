@@ -30,6 +30,7 @@ from ot_latent.transport.sources import Source, UniformBox
 
 LOW_TEARS = (math.inf, 6.0, 4.0, 3.0, 2.0)
 CUT = 0.005  # a lower threshold must be better by so much: cuts leave noise between the sides
+BRIDGED = 0.02  # a bridge between two arms widens both, and b falls: what a lack of one in b costs
 LOW_NEIGHBOURS = (12, 20)
 LOW_FIT = 4000  # most codes that the transport is solved for
 LOW_DRAWS = 4096  # a share of blends of a few in a thousand must show
@@ -87,12 +88,13 @@ def calibrate_simplex(
     found = []
     tears = LOW_TEARS if fixed.tear is None else (fixed.tear,)
     for step, (tear, bare) in enumerate(own.different_maps(tears)):
-        spots = own.locate(bare)
+        spots, trials = own.locate(bare), []
         for k in (fixed.neighbours,) if fixed.neighbours else LOW_NEIGHBOURS:
             codes, b = own.codes(bare, spots, a, fixed.b, k)
             near = nearest_codes(codes, target.points, 1)[0][:, 0]
-            candidate = judge(codes, near, own.spread.ratio(codes), a, b, k, tear)
-            found.append(replace(candidate, score=candidate.score + CUT * step))
+            trials.append(judge(codes, near, own.spread.ratio(codes), a, b, k, tear))
+        more = CUT * step + BRIDGED * max(0.0, 1 - max(trial.b for trial in trials))
+        found += [replace(trial, score=trial.score + more) for trial in trials]
     return judge.outcome(found, len(fit))
 
 
