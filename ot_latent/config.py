@@ -193,6 +193,8 @@ class TrainingConfig(_Section):
     """Weight of the distance in a small critic's features, in the refinement."""
     refine_adversarial: float = Field(default=0.03, ge=0, allow_inf_nan=False)
     """Weight of what the critic says of decoded codes, in the refinement."""
+    refine_local: float = Field(default=0.0, ge=0, allow_inf_nan=False)
+    """Weight of the gap between rows and what codes beside them decode to, in the refinement."""
     mixed_precision: Literal["no", "bf16", "fp16"] = "no"
     """Precision of the forward pass."""
     checkpoint_seconds: float = Field(default=20.0, ge=0, allow_inf_nan=False)
@@ -374,9 +376,7 @@ def sentence(error: pydantic.ValidationError, schema: type[BaseModel]) -> str:
         The refusal.
     """
     details = error.errors(include_url=False)
-    # a typing error explains most
-    details.sort(key=lambda entry: entry["type"] != "extra_forbidden")
-    first, rest = details[0], len(details) - 1
+    first, *rest = sorted(details, key=lambda e: e["type"] != "extra_forbidden")  # typos say most
     path = [str(part) for part in first["loc"]]
     name = ".".join(path) or schema.__name__
     if first["type"] == "extra_forbidden":
@@ -386,7 +386,7 @@ def sentence(error: pydantic.ValidationError, schema: type[BaseModel]) -> str:
     else:
         wanted = first["msg"].removeprefix("Input should ").rstrip(".")
         text = f"{name} must {wanted}, got {first['input']!r}; change it or leave it out."
-    return text + (f" ({rest} more such.)" if rest else "")
+    return text + (f" ({len(rest)} more such.)" if rest else "")
 
 
 def _fields(schema: type[BaseModel], path: list[str]) -> list[str]:

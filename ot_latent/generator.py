@@ -48,7 +48,7 @@ class LatentGenerator(FittedGenerator):
         As in `config.AutoencoderConfig`.
     epochs, batch_size, lr, weight_decay, validation_fraction, patience, mixed_precision
         As in `config.TrainingConfig`.
-    refine_epochs, refine_features, refine_adversarial
+    refine_epochs, refine_features, refine_adversarial, refine_local
         As in `config.TrainingConfig`: a sharper decoder, the codes stay.
     device : {"auto", "cpu", "cuda"}, default="auto"
         Where to compute; "auto" takes the GPU where there is one.
@@ -101,6 +101,7 @@ class LatentGenerator(FittedGenerator):
         refine_epochs: int = 0,
         refine_features: float = 0.3,
         refine_adversarial: float = 0.03,
+        refine_local: float = 0.0,
         mixed_precision: str = "no",
         width: int = 32,
         depth: int | str | None = None,
@@ -140,7 +141,7 @@ class LatentGenerator(FittedGenerator):
         self.weight_decay = weight_decay
         self.validation_fraction = validation_fraction
         self.patience = patience
-        self.refine_epochs = refine_epochs
+        self.refine_epochs, self.refine_local = refine_epochs, refine_local
         self.refine_features, self.refine_adversarial = refine_features, refine_adversarial
         self.mixed_precision = mixed_precision
         self.width = width

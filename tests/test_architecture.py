@@ -30,7 +30,7 @@ FLOORS = [
     | {"latent.autoencoder", "latent.batches", "latent.classifier", "latent.neighbours", "latent.preprocessing"}
     | {"latent.training_state", "transport.cells", "transport.potential", "transport.source_kinds"}
     | {"transport.intervals", "transport.neighbours", "transport.smooth_functions", "transport.surroundings", "transport.target_chunks", "transport.tiles", "transport.unique_rows"},
-    {"latent.loop", "transport.barycentric", "transport.corner_lists", "transport.crossing", "transport.local_fit", "transport.local_law"},
+    {"latent.local_codes", "latent.loop", "transport.barycentric", "transport.corner_lists", "transport.crossing", "transport.local_fit", "transport.local_law"},
     {"latent.refinement", "metrics", "raster", "theory", "run_folder", "transport.solution", "transport.triangulation"}
     | {"transport.plane", "transport.space"},
     {"latent.flow", "latent.pairing", "latent.training", "transport.stochastic_state", "transport.survey", "transport.warm_start"}

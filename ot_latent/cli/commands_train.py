@@ -42,7 +42,7 @@ SETTINGS = {
     ),
     "training": (
         *("epochs", "batch_size", "lr", "mixed_precision", "checkpoint_seconds"),
-        *("refine_epochs", "refine_features", "refine_adversarial"),
+        *("refine_epochs", "refine_features", "refine_adversarial", "refine_local"),
     ),
     "transport": ("source", "solver", "tolerance", "memory_budget", "max_samples"),
 }
@@ -125,6 +125,8 @@ class Train:
     """Weight of the distance in the critic's features, in these epochs."""
     refine_adversarial: Maybe[float] = None
     """Weight of what the critic says of decoded codes, in these epochs."""
+    refine_local: Maybe[float] = None
+    """Weight of the gap between rows and what codes beside them decode to, in these epochs; try 1."""
     mixed_precision: Maybe[Literal["no", "bf16", "fp16"]] = None
     """Precision of the forward pass."""
     checkpoint_seconds: Maybe[float] = None

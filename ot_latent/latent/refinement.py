@@ -8,7 +8,12 @@ and r = D(z + e), the mean over rows is minimised of
 with the levels :math:`f_l` of a small critic C, which learns beside it to tell x from r by logistic loss
 and a penalty on its gradient at the data (Mescheder et al., 2018). Pairing codes with their rows, in pixels and
 features, is the idea of AE-OT-GAN; architecture, weights and schedule are ours. A heuristic without guarantee:
-whether decoders get better is measured. Weights a = b = 0 leave plain training of the decoder, without a critic.
+whether decoders get better is measured.
+
+Samples are decoded beside the codes, of which nothing of this speaks. With a weight c > 0 the critic also judges
+decodings of codes moved by the law of their neighbours (`local_codes`), and c times their `moment_gap` from
+the rows is added: no row is their target, so they may be new, and as a whole they are to look like rows.
+Weights a = b = c = 0 leave plain training of the decoder, without a critic.
 
 An, Guo, Zhang, Qi, Lei, Yau and Gu. "AE-OT-GAN: training GANs from data specific latent distribution." ECCV 2020.
 Mescheder, Geiger and Nowozin. "Which training methods for GANs do actually converge?" ICML 2018.
@@ -19,13 +24,15 @@ from __future__ import annotations
 import copy
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
 from ot_latent.config import TrainingConfig
-from ot_latent.latent.autoencoder import Autoencoder
-from ot_latent.latent.critic import Critic, feature_distances, new_critic
+from ot_latent.latent.autoencoder import Autoencoder, encode_rows
+from ot_latent.latent.critic import Critic, feature_distances, moment_gap, new_critic
+from ot_latent.latent.local_codes import LocalCodes
 from ot_latent.latent.loop import CLIP_NORM, Loop, TrainingStatus
 from ot_latent.latent.priors import split_code
 from ot_latent.latent.training_state import (
@@ -47,6 +54,9 @@ BETAS = (0.5, 0.99)
 
 PENALTY, EVERY = 0.02, 8
 """Weight of the penalty on the critic's gradient, and every how many steps it is taken."""
+
+SALT = 3
+"""Tells the draws that move codes apart from the others of a step."""
 
 AVERAGE = 0.99
 """How much of the running mean of the decoder a step keeps; that mean is what is returned."""
@@ -104,7 +114,7 @@ class Refinement(Loop):
         seed: int,
     ) -> None:
         super().__init__(accelerator, model, x, x_validation, config, seed)
-        judged = config.refine_features > 0 or config.refine_adversarial > 0
+        judged = max(config.refine_features, config.refine_adversarial, config.refine_local) > 0
         self.critic = new_critic(model.shape, model.config.width, seed) if judged else None
         self.rates = Schedule(max(1, config.refine_epochs), self.schedule.steps, config.lr)
         decay = {"weight_decay": config.weight_decay}
@@ -112,13 +122,14 @@ class Refinement(Loop):
         if self.critic is not None:
             self.critic.to(accelerator.device)
             groups.append({"params": [*self.critic.parameters()], "weight_decay": 0.0})
+        self.around: LocalCodes | None = None
         memory = BETAS if judged else (0.9, 0.999)
         self.optimizer = torch.optim.AdamW(groups, lr=config.lr, betas=memory)
 
     @property
     def fingerprint(self) -> dict[str, Any]:
         """What a resumed refinement must share with the one that made the state."""
-        names = ("refine_epochs", "refine_features", "refine_adversarial")
+        names = ("refine_epochs", "refine_features", "refine_adversarial", "refine_local")
         return super().fingerprint | {name: getattr(self.config, name) for name in names}
 
     def snapshot(self) -> TrainingState:
@@ -153,6 +164,8 @@ class Refinement(Loop):
         self.best = {name: value.to(device, copy=True) for name, value in state.best.items()}
         self.code_scale = state.code_scale.to(device, copy=True)
         self.progress = state.progress.copy()
+        if self.config.refine_local:
+            self.around = LocalCodes(self._all_codes())
         if begins:
             self.progress.epoch, self.progress.step, self.progress.refining = 0, 0, True
             return
@@ -185,12 +198,13 @@ class Refinement(Loop):
         batch = self.batches.rows(self.schedule.epochs + progress.epoch, progress.step)
         x = self.batches.inputs(count, batch, self.model.config.deformation)
         x = x.to(self.accelerator.device)
-        raw = self.model.decoder(self._codes(x, self._noise(count, len(batch))))
-        losses = self.model.row_losses(raw, x)
+        raw = self.model.decoder(self._codes(x, batch, count))
+        losses = self.model.row_losses(raw[: len(x)], x)
         terms, own = {"loss": losses}, losses
         if self.critic is not None:
             made = torch.sigmoid(raw) if self.model.bounded else raw
-            terms, own, verdict = self._judged_rows(self.critic, losses, x, made)
+            more, judged, verdict = self._judged_rows(self.critic, x, made, len(batch))
+            terms, own = terms | more, own + judged
             self._descend(self.critic, verdict.sum() / len(batch), keep=True)
         self._descend(self.model.decoder, own.sum() / len(batch))
         sums = torch.stack([rows.detach().double().sum() for rows in terms.values()])
@@ -209,31 +223,62 @@ class Refinement(Loop):
         self._average()
 
     @torch.no_grad()
-    def _codes(self, x: Tensor, noise: Tensor | None) -> Tensor:
-        """Return the codes with their noise, as in the training, without gradients."""
-        codes = self.model.encoder(x)
+    def _all_codes(self) -> Tensor:
+        """Return the codes of all rows."""
+        self.model.eval()
+        parts = [x.to(self.accelerator.device) for x in self.batches.x.split(4096)]
+        codes = torch.cat([encode_rows(self.model, x) for x in parts])
+        self.model.train()
+        return codes
+
+    @torch.no_grad()
+    def _codes(self, x: Tensor, batch: np.ndarray, count: int) -> Tensor:
+        """Return the codes with their noise, as in the training, then moved ones; without gradients."""
+        codes, noise = self.model.encoder(x), self._noise(count, len(batch))
         if self.model.variational:
             codes, spread = split_code(codes, self.model.config.latent_dim)
             noise = None if noise is None else noise * (0.5 * spread).exp()
-        return codes if noise is None else codes + noise
+        noisy = codes if noise is None else codes + noise
+        if self.around is None:
+            return noisy
+        columns = self.around.nearest.shape[1]
+        normals = self.batches.noise(count, len(batch), columns, salt=SALT).to(codes.device)
+        rows = torch.from_numpy(self.batches.mine(batch)).to(codes.device)
+        return torch.cat([noisy, codes + self.around.shifts(rows, normals)])
 
     def _judged_rows(
-        self, critic: Critic, losses: Tensor, x: Tensor, made: Tensor
+        self, critic: Critic, x: Tensor, made: Tensor, whole: int
     ) -> tuple[dict[str, Tensor], Tensor, Tensor]:
-        """Return what is told of each row, what the decoder minimises, and what the critic does."""
+        """Return what is told of each row, what the decoder minimises besides, and what the critic does.
+
+        In `made`, what moved codes are decoded to follows the reconstructions; `whole` rows are in
+        the batches of all processes.
+        """
         penalised = self._own_count() % EVERY == 0
         x = x.detach().requires_grad_(penalised)
         real, seen = critic(x)
-        found, rebuilt = critic(made)
-        distances = feature_distances(seen, rebuilt)
-        verdict = softplus(-real) + softplus(found)
-        own = losses + self.config.refine_features * distances
-        own = own + self.config.refine_adversarial * softplus(-found)
-        terms = {"loss": losses, "feature_distance": distances, "critic_loss": verdict}
+        scores, features = critic(made)
+        count, fooled = len(x), softplus(scores).view(-1, len(x)).mean(0)
+        distances = feature_distances(seen, [level[:count] for level in features])
+        verdict = softplus(-real) + fooled
+        own = self.config.refine_features * distances
+        own = own + self.config.refine_adversarial * softplus(-scores[:count])
+        terms = {"feature_distance": distances, "critic_loss": verdict}
+        if len(made) > count:
+            gap = moment_gap(seen, [level[count:] for level in features], whole, self._over_all)
+            terms["moment_gap"] = gap.expand(count)
+            own = own + self.config.refine_local * gap * (whole / count)  # once, whatever is ours
         if penalised:
             (slope,) = torch.autograd.grad(real.sum(), x, create_graph=True)
             verdict = verdict + 0.5 * EVERY * PENALTY * slope.square().flatten(1).sum(1)
         return terms, own, verdict
+
+    def _over_all(self, total: Tensor) -> Tensor:
+        """Return the sum over processes; its gradient is that of our own share."""
+        if self.accelerator.num_processes == 1:
+            return total
+        own = total.detach()
+        return total - own + self.accelerator.reduce(own, reduction="sum")
 
     def _descend(self, network: nn.Module, total: Tensor, *, keep: bool = False) -> None:
         """Give a network the gradient of its own goal, which is all that it shall follow."""

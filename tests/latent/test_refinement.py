@@ -16,7 +16,8 @@ from ot_latent._random import Stream, generator
 from ot_latent.config import AutoencoderConfig, RunConfig, TrainingConfig
 from ot_latent.latent.autoencoder import build_autoencoder
 from ot_latent.latent.batches import Batches, split_rows
-from ot_latent.latent.critic import feature_distances, new_critic
+from ot_latent.latent.critic import feature_distances, moment_gap, new_critic
+from ot_latent.latent.local_codes import ANCHOR, SPREAD, LocalCodes
 from ot_latent.latent.loop import CLIP_NORM, TrainingError, TrainingStatus
 from ot_latent.latent.refinement import AVERAGE, DECODER_RATE
 from ot_latent.latent.training import train_autoencoder
@@ -25,6 +26,7 @@ from ot_latent.latent.training_state import Schedule, TrainingState
 PLAIN = TrainingConfig(epochs=2, batch_size=16, validation_fraction=0.1)
 WEIGHTS = {"refine_features": 0.3, "refine_adversarial": 0.03}
 REFINED = PLAIN.model_copy(update={"refine_epochs": 2, **WEIGHTS})
+BESIDE = REFINED.model_copy(update={"refine_local": 2.0})
 
 
 def images(n=50, side=8):
@@ -95,25 +97,27 @@ def test_without_weights_it_is_plain_training_of_the_decoder():
     assert found.state.critic == {}
 
 
-@pytest.mark.parametrize("stop", [2, 6, 8, 9])
-def test_resume_from_any_step_has_the_same_bits(stop):
-    whole = train_autoencoder(network(), images(), REFINED, seed=5)
+@pytest.mark.parametrize(
+    ("stop", "how"), [(2, REFINED), (6, REFINED), (8, REFINED), (9, REFINED), (8, BESIDE)]
+)
+def test_resume_from_any_step_has_the_same_bits(stop, how):
+    whole = train_autoencoder(network(), images(), how, seed=5)
     shares = []
 
     def interrupt(event):
         shares.append(event["progress"])
         return len(shares) == stop
 
-    halted = train_autoencoder(network(), images(), REFINED, seed=5, callback=interrupt)
+    halted = train_autoencoder(network(), images(), how, seed=5, callback=interrupt)
     assert halted.status is TrainingStatus.INTERRUPTED
     assert halted.state.progress.refining == (stop > 6)
     assert shares == sorted(shares)
     state = through_files(halted.state)
-    rest = train_autoencoder(network(), images(), REFINED, seed=5, state=state)
+    rest = train_autoencoder(network(), images(), how, seed=5, state=state)
     assert same(whole.state.to_tensors(), rest.state.to_tensors())
     assert same(whole.model.state_dict(), rest.model.state_dict())
     assert whole.history == rest.history
-    again = train_autoencoder(network(), images(), REFINED, seed=5, state=whole.state)
+    again = train_autoencoder(network(), images(), how, seed=5, state=whole.state)
     assert same(whole.model.state_dict(), again.model.state_dict())
 
 
@@ -146,7 +150,7 @@ def test_an_early_stop_of_the_training_is_still_told_after_the_refinement():
 )
 def test_every_kind_of_network_can_be_refined(shape, settings):
     rows = torch.from_numpy(generator(2, Stream.FIT, 0).random((40, *shape), dtype=np.float32))
-    result = train_autoencoder(network(shape, **settings), rows, REFINED, seed=0)
+    result = train_autoencoder(network(shape, **settings), rows, BESIDE, seed=0)
     assert [entry.get("refined", False) for entry in result.history] == [False] * 2 + [True] * 2
     assert all(np.isfinite(entry["validation_loss"]) for entry in result.history)
 
@@ -198,14 +202,54 @@ def test_features_agree_with_themselves_and_have_no_scale():
     assert same(critic.state_dict(), new_critic((1, 8, 8), 8, seed=0).state_dict())
 
 
+def test_moved_codes_have_mean_and_covariance_of_their_neighbours():
+    codes = torch.from_numpy(generator(6, Stream.FIT, 0).standard_normal((40, 3)))
+    around = LocalCodes(codes)
+    assert around.nearest.shape == (40, 30)
+    rows = torch.arange(40)
+    near = codes[around.nearest]
+    mean = around.shifts(rows, torch.zeros(40, 30, dtype=codes.dtype))
+    assert torch.allclose(codes + mean, near.mean(1) + ANCHOR * (codes - near.mean(1)))
+    # the shift is affine in the draws, so the sum over their unit vectors is the covariance
+    unit = torch.eye(30, dtype=codes.dtype)
+    spread = torch.stack([around.shifts(rows, e.expand(40, 30)) - mean for e in unit])
+    covariance = torch.einsum("kmi,kmj->mij", spread, spread)
+    wanted = torch.stack([SPREAD**2 * torch.cov(part.T, correction=0) for part in near])
+    assert torch.allclose(covariance, wanted)
+
+
+def test_moments_agree_whatever_the_order_and_have_no_scale():
+    rng = generator(7, Stream.FIT, 0)
+    x, r = (torch.from_numpy(rng.standard_normal((50, 4, 3))) for _ in range(2))
+    x.requires_grad_(True), r.requires_grad_(True)
+    gap = moment_gap([x], [r], 50)
+    parts = (x.mean(0) - r.mean(0)).abs() + (x.std(0) - r.std(0)).abs()
+    assert torch.allclose(gap, parts.mean() / x.abs().mean())
+    assert torch.allclose(moment_gap([3 * x], [3 * r.flip(0)], 50), gap)
+    assert moment_gap([x], [x.flip(0)], 50) < 1e-12
+    wanted = torch.autograd.grad(parts.mean() / x.detach().abs().mean(), r, retain_graph=True)[0]
+    given, found = torch.autograd.grad(gap, (x, r), allow_unused=True)
+    assert given is None
+    assert torch.allclose(found, wanted)
+
+
+def test_without_a_weight_no_code_is_moved():
+    result = train_autoencoder(network(), images(), REFINED, seed=5)
+    assert "moment_gap" not in result.history[-1]
+    alone = {"refine_features": 0.0, "refine_adversarial": 0.0, "refine_local": 1.0}
+    told = train_autoencoder(network(), images(), REFINED.model_copy(update=alone), seed=5)
+    assert told.history[-1]["moment_gap"] > 0 < told.history[-1]["critic_loss"]
+
+
 SCRIPT = """
 import json, sys, torch
 sys.path.insert(0, {tests!r})
-from test_refinement import REFINED, images, network
+from test_refinement import BESIDE, images, network
 from ot_latent.latent.training import train_autoencoder
-result = train_autoencoder(network(), images(), REFINED, seed=5)
+result = train_autoencoder(network(), images(), BESIDE, seed=5)
 if torch.distributed.get_rank() == 0:
-    print(json.dumps([e["validation_loss"] for e in result.history]))
+    told = [e["validation_loss"] for e in result.history]
+    print(json.dumps(told + [e["moment_gap"] for e in result.history[2:]]))
 torch.distributed.destroy_process_group()
 """
 
@@ -224,8 +268,10 @@ def test_two_processes_give_the_result_of_one(tmp_path):
         env={**os.environ, "OMP_NUM_THREADS": "1"},
     )
     losses = json.loads(next(s for s in done.stdout.splitlines() if s.startswith("[")))
-    alone = train_autoencoder(network(), images(), REFINED, seed=5)
-    assert losses == pytest.approx([e["validation_loss"] for e in alone.history], rel=1e-3)
+    alone = train_autoencoder(network(), images(), BESIDE, seed=5)
+    told = [e["validation_loss"] for e in alone.history]
+    told += [e["moment_gap"] for e in alone.history[2:]]
+    assert losses == pytest.approx(told, rel=1e-3)
 
 
 def test_what_cannot_be_is_refused():
