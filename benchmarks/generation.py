@@ -109,7 +109,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--table", choices=["toy", *SHOWERS], default="toy")
     parser.add_argument("--toys", nargs="+", choices=list(TOYS), default=list(TOYS))
     known = [FRESH_DATA, images.REAL, images.SEEN, stacked.REAL, stacked.CEILING, *METHODS]
-    known += [images.BLIND]
+    known += [images.BLIND, *images.REFINED]
     known += stacked.LABELLED
     parser.add_argument("--methods", nargs="+", choices=known, default=known, metavar="METHOD")
     parser.add_argument("--seeds", type=int, nargs="+", default=list(range(10)))
@@ -177,7 +177,7 @@ def _stacked(options: argparse.Namespace) -> dict[str, Any]:
         load(options.data, split=split, data_dir=options.data_dir) for split in ("train", "test")
     ]
     train, held_out = ((part.x, np.asarray(part.y)) for part in parts)
-    others = (FRESH_DATA, images.REAL, images.SEEN, images.BLIND)
+    others = (FRESH_DATA, images.REAL, images.SEEN, images.BLIND, *images.REFINED)
     methods = [m for m in options.methods if m not in others]
     settings = {"latent_dim": options.latent_dim or 48, "epochs": options.epochs}
     sizes = {

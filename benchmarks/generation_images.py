@@ -32,6 +32,7 @@ from ot_latent.run_models import load_generator
 KEY = ("data", "rows", "latent_dim", "method", "seed")
 REAL, SEEN, CEILING = "real, other half", "real, training images", "reconstructions"
 BLIND = "ours, variants unknown"  # for sets that tell of variants
+REFINED = (f"{CEILING}, refined", "ours, refined", "control, refined")  # by a refined decoder
 SAME = ("ours, affine", "control of affine")  # above three dimensions the default is affine
 SAMPLERS = {name: make for name, make in METHODS.items() if name not in SAME}
 COSTLY = ("mixture, BIC", "vine copula", "normalising flow")
@@ -80,6 +81,12 @@ class Case:
         settings = self.settings | more
         settings |= {"seed": self.seed, "groups": self.groups}
         return models.coder(self.folder / name, self.train, **settings)
+
+    def refined(self) -> TrainedCoder:
+        """Return the run's autoencoder with a refined decoder, shared by all seeds."""
+        digest = models.digest(self.options["run"], "decoder")[:12]
+        folder = self.folder.parent / f"refined-{digest}"
+        return models.refined(folder, self.model, self.train, self.groups)
 
     def transport(self, codes: np.ndarray) -> OTSampler:
         """Return the transport onto the codes: solved, or read."""
@@ -134,7 +141,7 @@ def run(case: Case, methods: list[str]) -> Iterator[dict[str, Any]]:
     coder, history = case.coder()
     views = case.views(coder)
     codes, judge, shared = views["train"].codes, case.judge(views), case.told(history)
-    alone = set(methods) <= {REAL, SEEN, CEILING, *ALONE}
+    alone = set(methods) <= {REAL, SEEN, CEILING, REFINED[0], *ALONE}
     sampler = None if alone else case.transport(codes)
     fits = Fits(codes, case.seed, sampler)
     most = case.options.get("fitted") or FITTED
@@ -161,6 +168,8 @@ def _made(method: str, case: Case, coder: TrainedCoder, views: dict[str, View], 
     if method == SEEN:
         rows = generator(case.seed, Stream.SPLIT, 5).permutation(len(case.train))[: len(case.b)]
         return case.court.view(case.train[rows], views["train"].codes[rows])
+    if method in REFINED:
+        return _made(method.removesuffix(", refined"), case, case.refined(), views, fits)
     if method == CEILING:
         codes = views["a"].codes
     elif method == BLIND:
@@ -199,6 +208,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         own = (options.data, len(case.train), case.latent_dim)
         there = [REAL, SEEN, CEILING, *SAMPLERS, *([] if case.groups is None else [BLIND])]
         there += [] if case.labels is None or case.model is not None else LABELLED
+        there += [] if case.model is None else REFINED
         wanted = [m for m in options.methods if m in there]
         if not options.again:
             wanted = [m for m in wanted if (*own, m, seed) not in known]

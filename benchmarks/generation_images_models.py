@@ -6,6 +6,7 @@ measured again, with other samplers or other judges, without training anything.
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import os
 import time
@@ -14,18 +15,24 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from ot_latent import persistence
 from ot_latent.architectures import new_autoencoder
 from ot_latent.coders import TrainedCoder
 from ot_latent.config import AutoencoderConfig, TrainingConfig
 from ot_latent.estimators import OTSampler
+from ot_latent.generator import LatentGenerator
+from ot_latent.latent.accelerator import own_accelerator
 from ot_latent.latent.autoencoder import Autoencoder
 from ot_latent.latent.batches import split_rows
 from ot_latent.latent.classifier import Classifier, train_classifier
 from ot_latent.latent.preprocessing import DataCodec
+from ot_latent.latent.refinement import Refinement
 from ot_latent.latent.training import train_autoencoder
+from ot_latent.latent.training_state import Progress, TrainingState, copy_parameters
 
+REFINE: dict[str, Any] = {"refine_epochs": 1, "refine_local": 1.0}
 Build = Callable[[AutoencoderConfig, tuple[int, ...], int], Autoencoder]
 
 
@@ -88,6 +95,36 @@ def coder(
     state = {k: v.detach().contiguous() for k, v in result.model.state_dict().items()}
     persistence.save_folder(folder, tensors={"autoencoder": state}, config=config)
     return TrainedCoder(codec, result.model), config
+
+
+def refined(
+    folder: Path, model: LatentGenerator, X: np.ndarray, groups: np.ndarray | None = None
+) -> TrainedCoder:
+    """Refine the decoder of a fitted generator, or read it; encoder and codes stay.
+
+    The parameters are those that its training would have had with `REFINE`.
+    """
+    codec, network, seed = model.coder_.codec, copy.deepcopy(model.coder_.model), model.seed_
+    wanted = {"rows": len(X), "seed": seed} | REFINE
+    found = _read(folder, wanted)
+    if found:
+        network.decoder.load_state_dict(dict(found[0]["decoder"]))
+        return TrainedCoder(codec, network.eval())
+    given = {k: v for k, v in model.get_params().items() if k in TrainingConfig.model_fields}
+    how, began = TrainingConfig.from_dict(given | REFINE), time.process_time()
+    rows, unseen = split_rows(codec.encode(X), how.validation_fraction, seed, groups)
+    with own_accelerator(torch.device("cpu"), "no") as accelerator:
+        loop = Refinement(accelerator, network, rows, unseen, how, seed)
+        trained, scale = copy_parameters(network), model.history_[-1]["code_rms"]
+        scale = torch.tensor(scale, dtype=torch.float64)
+        progress = Progress(history=model.history_).copy()
+        loop.restore(TrainingState(trained, trained, {}, scale, progress, loop.fingerprint))
+        result = loop.run(None)
+    told = {"history": result.history, "cpu_s": time.process_time() - began}
+    config = {"asked": wanted, "load": os.getloadavg()[0]} | told
+    state = {k: v.detach().contiguous() for k, v in network.decoder.state_dict().items()}
+    persistence.save_folder(folder, tensors={"decoder": state}, config=config)
+    return TrainedCoder(codec, network)
 
 
 def transport(

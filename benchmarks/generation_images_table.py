@@ -80,11 +80,11 @@ def _lines(found: dict[str, Group], spaces: list[str]) -> list[list[Any]]:
     return lines
 
 
-def verdict(found: dict[str, Group], spaces: list[str]) -> list[str]:
-    """Return sentences on the aims: against the ceiling, and rivals that win."""
-    if "ours" not in found or CEILING not in found:
+def verdict(found: dict[str, Group], spaces: list[str], by: str = "") -> list[str]:
+    """Return sentences on the aims: against the ceiling of the same decoder, and rivals that win."""
+    if f"ours{by}" not in found or CEILING + by not in found:
         return []
-    ours, ceiling, said = found["ours"], found[CEILING], []
+    ours, ceiling, said = found[f"ours{by}"], found[CEILING + by], []
     for space in spaces:
         own, top = _entry(ours, "frechet", space), _entry(ceiling, "frechet", space)
         how = "intervals overlap" if own[1] <= top[2] else "ours is wholly above"
@@ -101,7 +101,8 @@ def verdict(found: dict[str, Group], spaces: list[str]) -> list[str]:
         better = [
             method
             for method, group in found.items()
-            if method != "ours"
+            if method not in ("ours", f"ours{by}")
+            and (by or not method.endswith(", refined"))  # another decoder is no other sampler
             and not method.startswith((CEILING, REAL))  # other decoders have ceilings, too
             and _entry(group, "novelty_ratio")[0] >= NOVEL
             and _entry(group, "frechet", space)[2] < own[1]
@@ -151,7 +152,13 @@ def _part(key: tuple[Any, ...], rows: list[dict[str, Any]]) -> str:
         f"Judges (SHA-256): {digests}."
     )
     failed = sorted({f"{r['method']}: {r['failure']}" for r in rows if r["failure"]})
-    notes = [*verdict(found, spaces), *_fitted(found), *(f"Not measured: {r}" for r in failed)]
+    refined = [f"Refined: {said}" for said in verdict(found, spaces, ", refined")]
+    notes = [
+        *verdict(found, spaces),
+        *refined,
+        *_fitted(found),
+        *(f"Not measured: {r}" for r in failed),
+    ]
     return "\n\n".join(
         [told, results.table(head, _lines(found, spaces)), "\n".join(f"- {n}" for n in notes)]
     )

@@ -146,6 +146,16 @@ def test_the_table_says_where_a_rival_wins():
     assert "1.10 and 1.00, intervals overlap." in near
     assert "novelty ratio of ours, 0.80, is below 0.9" in won
     assert table.markdown({"rows": [_row("ours", 0, 1.0)]}).count("\n- ") == 0
+    rows = [_row(images.CEILING, 0, 1.0), _row("ours", 0, 1.5), _row("control", 0, 0.5)]
+    rows += [_row(name, 0, 0.9 + k / 10) for k, name in enumerate(images.REFINED)]
+    said = table.markdown({"rows": rows})
+    assert (
+        "\n- Rivals at novelty 0.9 or more with an interval wholly below ours (classifier): control."
+        in said
+    )
+    assert (
+        "- Refined: FD (classifier) against the ceiling: 1.00 and 0.90, intervals overlap." in said
+    )
 
 
 def test_intervals_are_the_seeds_where_there_are_several():
@@ -217,6 +227,11 @@ def test_seeds_of_a_run_share_its_networks_and_solve_their_own_transport(tmp_pat
     before = kept.read_bytes()
     assert generation.main([*told, "--seeds", "1", "--methods", "plain map"]) == 0
     assert kept.read_bytes() == before
+    assert generation.main([*told, "--seeds", "1", "--methods", *images.REFINED]) == 0
+    shown = {r["method"]: r for r in json.loads(out.read_text())["rows"] if r["seed"] == 1}
+    same, other = shown["ours"], shown["ours, refined"]
+    assert same["novelty_ratio"] == other["novelty_ratio"]  # the same codes, decoded otherwise
+    assert same["spaces"] != other["spaces"]
     case = images.Case(
         "digits", 1, runs, run=tmp_path / "run", latent_dim=6, epochs=None, limit=60, judge_epochs=1
     )
