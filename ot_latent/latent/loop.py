@@ -122,8 +122,9 @@ class Loop(ABC):
         self.code_scale = torch.zeros((), dtype=torch.float64, device=accelerator.device)
         self._prepare()
 
-    def _prepare(self) -> None:  # noqa: B027 (a loop may need nothing)
-        """Make what this training needs besides: its optimiser, say."""
+    @abstractmethod
+    def _prepare(self) -> None:
+        """Make what one training needs and the other does not: its optimiser, a critic."""
 
     @property
     def fingerprint(self) -> dict[str, Any]:

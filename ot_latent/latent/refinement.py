@@ -22,7 +22,7 @@ Mescheder, Geiger and Nowozin. "Which training methods for GANs do actually conv
 from __future__ import annotations
 
 import copy
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -42,9 +42,6 @@ from ot_latent.latent.training_state import (
     pack_optimizer,
     unpack_optimizer,
 )
-
-if TYPE_CHECKING:
-    from accelerate import Accelerator
 
 DECODER_RATE, CRITIC_RATE = 0.25, 0.5
 """Peak learning rates of decoder and critic over that of the training."""
@@ -104,23 +101,16 @@ class Refinement(Loop):
         Seed of order, noise and critic.
     """
 
-    def __init__(
-        self,
-        accelerator: Accelerator,
-        model: Autoencoder,
-        x: Tensor,
-        x_validation: Tensor,
-        config: TrainingConfig,
-        seed: int,
-    ) -> None:
-        super().__init__(accelerator, model, x, x_validation, config, seed)
+    def _prepare(self) -> None:
+        """Make critic and optimiser."""
+        model, config = self.model, self.config
         judged = max(config.refine_features, config.refine_adversarial, config.refine_local) > 0
-        self.critic = new_critic(model.shape, model.config.width, seed) if judged else None
+        self.critic = new_critic(model.shape, model.config.width, self.seed) if judged else None
         self.rates = Schedule(max(1, config.refine_epochs), self.schedule.steps, config.lr)
         decay = {"weight_decay": config.weight_decay}
         groups: list[dict[str, Any]] = [{"params": [*model.decoder.parameters()], **decay}]
         if self.critic is not None:
-            self.critic.to(accelerator.device)
+            self.critic.to(self.accelerator.device)
             groups.append({"params": [*self.critic.parameters()], "weight_decay": 0.0})
         self.around: LocalCodes | None = None
         memory = BETAS if judged else (0.9, 0.999)
