@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import statistics
 
 import numpy as np
 import pytest
@@ -107,17 +108,18 @@ def mass_of(found, target, label):
 
 
 @pytest.mark.slow
-def test_far_clusters_have_their_masses_at_the_limit(monkeypatch):
-    """A thin bridge: by cells alone the mass of a cluster is far off, by tiles it is noise."""
-    target, label = clusters(4500, 8, 40)
-    errors = []
-    for looks in ((), diagonal_step.LOOKS):
-        found = after(target, looks, monkeypatch)
-        mass, wanted = mass_of(found, target, label)
-        errors.append(abs(mass - wanted) / math.sqrt(wanted * (1 - wanted)))
-    noise = 3 / math.sqrt(found.effective_samples) + 3 / math.sqrt(100_000)
-    assert errors[1] < noise
-    assert errors[0] > 2 * errors[1]
+def test_far_clusters_come_near_their_masses(monkeypatch):
+    """A thin bridge: by cells alone the mass of a cluster is far off; by tiles, in the median, it is noise."""
+    without, beside = [], []
+    for n in (4500, 5000, 5500):
+        target, label = clusters(n, 8, 40)
+        for looks, errors in (((), without), (diagonal_step.LOOKS, beside)):
+            found = after(target, looks, monkeypatch)
+            mass, wanted = mass_of(found, target, label)
+            chance = math.sqrt(wanted * (1 - wanted) * (1 / found.effective_samples + 1 / 100_000))
+            errors.append(abs(mass - wanted) / chance)
+    assert statistics.median(beside) < 3
+    assert max(beside) < min(without) / 3
 
 
 def test_interrupted_with_tiles_and_resumed_is_bit_equal(monkeypatch):
