@@ -347,7 +347,7 @@ def test_a_peer_races_and_is_merged(peer, tmp_path, capsys, first_settings, recw
     assert all(point["low"] <= point["rms"] <= point["high"] for point in last)
     assert all(point["samples"] > 0 for point in last)
     assert capsys.readouterr().out.count(f"{TINY} {peer}") == (
-        6 * 2 if peer == "ours-solve" else 6 if peer == "ours" else 3
+        6 * 2 if peer == "ours-solve" else 9 * 2 if peer == "ours" else 3
     )
 
 
