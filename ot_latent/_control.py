@@ -14,7 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 from ot_latent._codes import carriers, check_masses
 from ot_latent._conditional import Callback, Conditional
 from ot_latent._random import Stream, generator
-from ot_latent._solvers import chosen, planned_tolerance
+from ot_latent._solvers import from_draws, planned_tolerance
 from ot_latent._validation import DataError
 from ot_latent.transport.mass_change import Moved, heights_for_masses
 from ot_latent.transport.measures import DiscreteMeasure
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 BALANCED = "balanced"
-SHARE = 1 / 16  # of the draws that a fresh solve plans, for what moves as a whole
-FEWEST, MOST = 12, 18  # binary logarithm of these draws
+SHARE = 1 / 32  # of the draws that a fresh solve plans, behind the change of the heights
+FEWEST, MOST = 12, 14  # binary logarithm of these draws
 
 
 class Controlled(Conditional):
@@ -110,11 +110,11 @@ class Controlled(Conditional):
     def _moved(self, masses: Tensor, seed: int) -> Moved:
         """Return what the old solution says of heights for other masses.
 
-        A sampled solver is given a share of the draws that it would plan, moved as a whole. The
+        A sampled solver is given heights made of a share of the draws that it would plan. The
         others begin at the old heights, or anew.
         """
         potential = self.transport_.potential
-        if chosen(self.solver, self.source_) != "sampled":
+        if not from_draws(self.solver, self.source_):
             return Moved(potential.heights, 0)
         tolerance = planned_tolerance(self.solver, self.source_, self.tolerance)
         planned = StochasticNewton(tolerance=tolerance).planned_samples(len(masses))
@@ -128,7 +128,6 @@ class Controlled(Conditional):
             None if self.labels_ is None else self._class_numbers(),
             seed=seed,
             draws=draws,
-            memory_budget=self.memory_budget,
         )
 
     def to_tensors(self) -> dict[str, Tensor]:

@@ -12,6 +12,7 @@ from ot_latent.transport.domains import half_spaces
 from ot_latent.transport.newton import DampedNewton, DampedNewtonState
 from ot_latent.transport.potential import BrenierPotential
 from ot_latent.transport.solution import SemiDiscreteSolution, SolverError, Status
+from ot_latent.transport.stand_in import has_stand_in, stand_in_heights
 from ot_latent.transport.stochastic import StochasticNewton
 
 if TYPE_CHECKING:
@@ -80,6 +81,30 @@ def chosen(name: str, source: Source) -> str:
             "use solver='sampled'."
         )
     return "exact" if possible else "sampled"
+
+
+def from_draws(name: str, source: Source) -> bool:
+    """Return whether heights come from draws alone.
+
+    Parameters
+    ----------
+    name : str
+        One of `SOLVERS`.
+    source : Source
+        The noise.
+
+    Returns
+    -------
+    bool
+        False for the exact and for POT's solver, and where "auto" starts at the heights of a stand-in.
+
+    Examples
+    --------
+    >>> from ot_latent.transport import Gaussian
+    >>> from_draws("auto", Gaussian.standard(2)), from_draws("auto", Gaussian.standard(3))
+    (False, True)
+    """
+    return chosen(name, source) == "sampled" and not (name == "auto" and has_stand_in(source))
 
 
 def _has_facets(source: Source) -> bool:
@@ -169,6 +194,9 @@ def solve(
 
         found = PotSolver(**options).solve(source, target)
     else:
+        if not from_draws(name, source) and state is None and earlier is None:
+            begun = stand_in_heights(source, target, heights)
+            heights = heights if begun is None else begun
         solver = StochasticNewton(**options)
         told = callback and _told(callback, solver.planned_samples(len(target)))
         found = solver.solve(

@@ -29,8 +29,8 @@ FLOORS = [
     {"kernels.cells2d", "kernels.cells3d"}
     | {"latent.autoencoder", "latent.batches", "latent.classifier", "latent.neighbours", "latent.preprocessing"}
     | {"latent.training_state", "transport.cells", "transport.potential", "transport.source_kinds"}
-    | {"transport.intervals", "transport.neighbours", "transport.smooth_functions", "transport.surroundings", "transport.target_chunks", "transport.tiles", "transport.unique_rows"},
-    {"latent.local_codes", "latent.loop", "transport.barycentric", "transport.corner_lists", "transport.crossing", "transport.local_fit", "transport.local_law"},
+    | {"transport.intervals", "transport.neighbours", "transport.smooth_fit", "transport.surroundings", "transport.target_chunks", "transport.tiles", "transport.unique_rows"},
+    {"latent.local_codes", "latent.loop", "transport.barycentric", "transport.corner_lists", "transport.crossing", "transport.local_fit", "transport.local_law", "transport.mass_change"},
     {"latent.refinement", "metrics", "raster", "theory", "run_folder", "transport.solution", "transport.triangulation"}
     | {"transport.plane", "transport.space"},
     {"latent.flow", "latent.pairing", "latent.training", "transport.stochastic_state", "transport.survey", "transport.warm_start"}
@@ -39,10 +39,10 @@ FLOORS = [
     {"transport.sampling"},
     {"transport.diagonal_step", "transport.samplers"},
     {"transport.given_heights"},
-    {"transport.extension", "transport.parts", "transport.group_shift", "transport.pot", "transport.verdict"}
+    {"transport.extension", "transport.parts", "transport.pot", "transport.verdict"}
     | {"transport.newton_start", "transport.power_diagram"},
-    {"transport.mass_change", "transport.newton", "transport.singular", "transport.stochastic"},
-    {"tears"},
+    {"transport.newton", "transport.singular", "transport.stochastic"},
+    {"tears", "transport.stand_in"},
     {"architectures", "transport.coupling"},
     {"_codes", "_solvers", "atlas", "coders", "features", "transport.draws"},
     {"calibration"},

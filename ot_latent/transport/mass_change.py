@@ -1,33 +1,34 @@
 r"""Heights for other masses of the same targets: what an earlier solution says of the change.
 
-A solved potential knows N numbers to some accuracy. When the masses change, most of what it knows
-stays true; what has to move is what the change asks for, and that is few numbers: a response of each
-cell to its own mass, a number per class, and a smooth deformation of each class.
+A solved potential knows N numbers to some accuracy. When the masses change, the change is taken from
+the *entropic* problem on few draws: its masses are means of probabilities in place of counts of
+winners, on the same draws before and after, so that hardly any chance is left in the difference.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from ot_latent.kernels.dispatch import best_scores
-from ot_latent.transport.group_shift import DRAWS, group_shift
 from ot_latent.transport.potential import BrenierPotential
-from ot_latent.transport.smooth_functions import SmoothFunctions
+from ot_latent.transport.smooth_fit import smooth_fit
 from ot_latent.transport.sources import Source
 from ot_latent.transport.stratified import stratified_noise
 
-NEAR = 0.1  # share of draws whose best two cells tell the Hessian
-PRIOR = 0.005  # share of a diagonal Hessian in it: directions that no near draw tells of
-TINY = 1e-9  # against functions that vanish or repeat each other
-ITERATIONS, HALVINGS = 12, 6  # Newton steps, and attempts of each
-ENOUGH = 0.1  # of the noise's energy
-OUTDATED = 0.05  # share of moved draws after which a Hessian is made anew
-EACH = 512  # draws of a group that know its mass better than the old heights do
-CHUNK = 2**12  # rows of features at a time
+DRAWS, MOST = 2**13, 2500
+NEAR = 0.1  # share of draws whose best two cells tell the trace of the Hessian
+ROUGH = 0.6  # of the temperature, where neighbours' masses change by chance
+WINDOW = 6.0  # temperatures below the best score within which targets compete
+REACH, SETTLED = 6.0, 0.5  # temperatures that heights may move by before rivals are sought anew
+ENOUGH = 0.02  # rms cell error of the entropic problem
+ROUNDS, STEPS, MEMORY = 30, 25, 5  # searches for rivals; steps of each; earlier ones they recall
+CHANCE = 0.5  # of what half of the draws find otherwise: few draws differ by more than chance
+LEAST, TINY = 1e-3, 1e-9  # of a mass: logarithms of nothing; of a ratio: nothing changes
+CHUNK = 2**19  # scores at a time, about what a core's own memory holds
 
 
 class Moved(NamedTuple):
@@ -39,19 +40,24 @@ class Moved(NamedTuple):
     """Draws that they come from, beside those of the earlier solution."""
 
 
-class _Look(NamedTuple):
-    """The best cell of every draw under some heights."""
+class _Rivals(NamedTuple):
+    """The targets that compete for each draw."""
 
-    cells: Tensor
-    mean: float
-    masses: Tensor
+    draws: Tensor
+    targets: Tensor
+    products: Tensor
+    size: int
 
-
-class _Facets(NamedTuple):
-    """Draws near a facet: both cells, and the trace of the Hessian."""
-
-    pairs: Tensor
-    trace: float
+    def masses(self, heights: Tensor, temperature: float) -> Tensor:
+        """Return the mean probability of each target."""
+        scores = (self.products + heights[self.targets].float()) / temperature
+        best = scores.new_full((self.size,), -math.inf)
+        best.scatter_reduce_(0, self.draws, scores, "amax")
+        weights = (scores - best[self.draws]).exp_()
+        total = weights.new_zeros(self.size).index_add_(0, self.draws, weights)
+        weights /= total[self.draws]
+        found = torch.zeros_like(heights, dtype=weights.dtype)
+        return found.index_add_(0, self.targets, weights).double() / self.size
 
 
 def heights_for_masses(
@@ -63,23 +69,26 @@ def heights_for_masses(
     *,
     seed: int,
     draws: int = DRAWS,
-    memory_budget: int | str | None = None,
+    most: int = MOST,
 ) -> Moved:
     r"""Return heights for new masses of the targets of a solved potential.
 
-    Three steps, each a heuristic for the next, which corrects it: each height follows its own mass
-    as if cells did not feel each other, :math:`\delta h_j = \log(\nu'_j/\nu_j)/\kappa` within its
-    group; groups are moved as one (`group_shift`); then functions f of the targets (`SmoothFunctions`,
-    group by group) minimise on fixed, stratified draws
+    With :math:`p_j(x; h) = \exp((\langle x, y_j\rangle + h_j)/\varepsilon) / \sum_k
+    \exp((\langle x, y_k\rangle + h_k)/\varepsilon)`, the gradient of the entropic dual [1]_, heights
+    h' are found on fixed, stratified draws such that
 
-    .. math:: \frac1n \sum_i \max_j \bigl(\langle x_i, y_j\rangle + h_j + f(y_j)\bigr)
-        - \sum_j (\nu'_j - \nu_j + \hat w_j)\, f(y_j),
+    .. math:: \frac1n \sum_i p_j(x_i; h') \;\propto\; \frac{\nu'_j}{\nu_j}\,
+        \frac1n \sum_i p_j(x_i; h) ,
 
-    :math:`\hat w` the masses of the old cells *on the same draws*: only draws that change their cell
-    make noise, and what the old heights lack in accuracy stays. The masses of the groups themselves
-    are taken from the draws outright where there are 512 for each, which is better than any heights
-    know them. At the end each group's part of f is shrunk by the share of its energy that the noise
-    of the draws explains, as James and Stein's estimator does.
+    so what the old heights h lack in accuracy stays; only what whole groups lack, as far as counts of
+    winners tell it beyond chance, is made good. Of the change, :math:`\varepsilon \log(\nu'_j/\nu_j)`
+    is the response of a cell to its own mass. The rest varies slowly from target to target and is
+    smoothed (`smooth_fit`); of what remains, the share is kept that chance does not explain, as half of
+    the draws tell it. Of many targets some stand for all, and what is smooth is carried to the others.
+
+    The temperature is :math:`\varepsilon = 1/\kappa`, one over the trace of the Hessian: a measured choice,
+    there the response of entropic masses is most like that of cells. What changes from neighbour to
+    neighbour comes second, at 0.6 of it; where some targets stand for all, by the cells' own response.
 
     Parameters
     ----------
@@ -93,168 +102,155 @@ def heights_for_masses(
         Group 0 ... K - 1 of each target; by default one for all.
     seed : int
         Seed of the draws.
-    draws : int, default=16384
+    draws : int, default=8192
         How many; a power of two is best.
-    memory_budget : int or str, optional
-        Working memory of scores.
+    most : int, default=2500
+        Targets that compete for them.
 
     Returns
     -------
     Moved
         Heights, and how many draws they took.
 
-    Examples
-    --------
-    >>> from ot_latent.transport.sources import UniformBox
-    >>> u = BrenierPotential(torch.tensor([[0.0], [1.0]]), torch.tensor([0.25, -0.25]))
-    >>> masses = torch.tensor([[0.5, 0.5], [0.75, 0.25]], dtype=torch.float64)
-    >>> moved = heights_for_masses(u, UniformBox.unit(1), *masses, torch.arange(2), seed=0)
-    >>> [round(float(h), 2) for h in moved.heights]  # the border goes from 1/2 to 3/4
-    [0.38, -0.38]
+    References
+    ----------
+    .. [1] Genevay, Cuturi, Peyre and Bach. "Stochastic optimization for large-scale optimal
+       transport." NeurIPS 2016.
     """
-    heights = potential.heights.double()
-    groups = torch.zeros_like(new, dtype=torch.int64) if groups is None else groups
+    heights, points = potential.heights.double(), potential.points
     if torch.equal(old, new):
         return Moved(heights, 0)
-    problem = _Problem(potential, source, seed, draws, memory_budget)
-    before = problem.look(heights)
-    response = (new / old).log()
-    trace = problem.facets(heights).trace
-    start = heights + (response - _group_means(response, groups, new)) / trace
-    masses = new.new_zeros(int(groups.max()) + 1).index_add_(0, groups, new)
-    if len(masses) > 1:
-        moved = potential.with_heights(start.to(potential.heights))
-        few = min(draws, DRAWS)  # the first of them
-        start = start + group_shift(
-            moved, source, groups, masses, seed=seed, draws=few, memory_budget=memory_budget
+    groups = torch.zeros_like(new, dtype=torch.int64) if groups is None else groups
+    x = stratified_noise(source, draws, seed=seed, dtype=points.dtype, device=points.device)
+    temperature, cells = _temperature(x, points, heights)
+    told = _told(cells.bincount(minlength=len(old)), old, groups)
+    known = _some(len(points), most, seed, points.device)
+    ratio = (new / told).log()
+    smooth = smooth_fit(points, groups, ratio[known], known)
+    problem = _Problem(x, points, groups, known, told)
+    heights = heights + temperature * smooth + problem.change(heights, smooth, 1.0)
+    rough = ratio - smooth
+    if len(known) < len(points):  # alone, as if cells did not feel each other
+        heights = heights + temperature * rough
+    else:
+        heights = heights + ROUGH * temperature * rough + problem.change(heights, rough, ROUGH)
+    return Moved(heights - heights.mean(), draws)
+
+
+class _Problem(NamedTuple):
+    """Draws, and the targets that compete for them: all, or some that stand for all."""
+
+    x: Tensor
+    points: Tensor
+    groups: Tensor
+    known: Tensor
+    masses: Tensor
+
+    def change(self, heights: Tensor, response: Tensor, share: float) -> Tensor:
+        """Return what heights change by beyond the cells' own response, smoothed."""
+        if float(response.max() - response.min()) < TINY:
+            return torch.zeros_like(heights)
+        some, start, ratio = self.points[self.known], heights[self.known], response[self.known]
+        temperature = share * _temperature(self.x, some, start)[0]
+        if len(self.known) < len(self.points):
+            start = _solved(self.x, some, start, self._standing_for(), temperature)
+        by_half, by_all = (
+            _changed(x, some, start, ratio.exp(), temperature)
+            for x in (self.x[: len(self.x) // 2], self.x)
         )
-    smooth = SmoothFunctions.of(potential.points, groups, new, response, draws)
-    goal = smooth.projected(new - old + before.masses)
-    if draws >= EACH * len(masses):
-        goal[smooth.places[:, 0]] = masses
-    found = _deformed(problem, start, goal, smooth, before.cells, new)
-    return Moved(found - found.mean(), draws)
+        change = by_all - start - temperature * ratio
+        found = smooth_fit(self.points, self.groups, change, self.known)
+        if len(self.known) == len(self.points):
+            rest = change - found
+            chance = CHANCE * float((by_all - by_half).var())
+            found = found + max(0.0, 1 - chance / max(float(rest.var()), chance, TINY)) * rest
+        return found
+
+    def _standing_for(self) -> Tensor:
+        """Return masses of the competing targets: groups keep theirs."""
+        own, groups = self.masses[self.known], self.groups[self.known]
+        count = int(self.groups.max()) + 1
+        there = own.new_zeros(count).index_add_(0, groups, own)
+        found = own * (_sums(self.masses, self.groups) / there.clamp_min(TINY))[groups]
+        return found / found.sum()
 
 
-class _Problem:
-    """Fixed draws and targets.
-
-    Parameters
-    ----------
-    potential, source, seed, draws, memory_budget
-        As in `heights_for_masses`.
-    """
-
-    def __init__(
-        self,
-        potential: BrenierPotential,
-        source: Source,
-        seed: int,
-        draws: int,
-        memory_budget: int | str | None,
-    ) -> None:
-        self.points, self.memory_budget = potential.points, memory_budget
-        points = potential.points
-        self.x = stratified_noise(
-            source, draws, seed=seed, dtype=points.dtype, device=points.device
-        )
-
-    def look(self, heights: Tensor) -> _Look:
-        """Return the best cells of all draws."""
-        scores, cells = self._best(heights, 1)
-        masses = torch.bincount(cells[:, 0], minlength=len(self.points)).double() / len(self.x)
-        return _Look(cells[:, 0], float(scores.double().mean()), masses)
-
-    def facets(self, heights: Tensor) -> _Facets:
-        """Return the best two cells of the draws where their scores are nearest."""
-        scores, cells = self._best(heights, min(2, len(self.points)))
-        gaps = scores[:, 0].double() - scores[:, -1]
-        width = float(gaps.quantile(NEAR)) or 1.0
-        return _Facets(cells[gaps < width], NEAR / width)
-
-    def _best(self, heights: Tensor, k: int) -> tuple[Tensor, Tensor]:
-        """Return the best scores of all draws, and their cells."""
-        given = self.x, self.points, heights.to(self.points)
-        return best_scores(*given, k, memory_budget=self.memory_budget)
+def _some(count: int, most: int, seed: int, device: torch.device) -> Tensor:
+    """Return the numbers of all targets, or of some by chance where they are many."""
+    if count <= most:
+        return torch.arange(count, device=device)
+    order = torch.randperm(count, generator=torch.Generator().manual_seed(seed))
+    return order[:most].sort().values.to(device)
 
 
-def _deformed(
-    problem: _Problem,
-    start: Tensor,
-    goal: Tensor,
-    smooth: SmoothFunctions,
-    before: Tensor,
-    masses: Tensor,
+def _temperature(x: Tensor, points: Tensor, heights: Tensor) -> tuple[float, Tensor]:
+    """Return one over the trace of the Hessian, by the gap between the best scores, and winners."""
+    scores, cells = best_scores(x, points, heights.to(points), min(2, len(points)))
+    gaps = scores[:, 0].double() - scores[:, -1]
+    return (float(gaps.quantile(NEAR)) or 1.0) / NEAR, cells[:, 0]
+
+
+def _sums(values: Tensor, groups: Tensor) -> Tensor:
+    """Return the sum of every group."""
+    return values.new_zeros(int(groups.max()) + 1).index_add_(0, groups, values)
+
+
+def _told(counts: Tensor, masses: Tensor, groups: Tensor) -> Tensor:
+    """Return masses as groups have them, as far as chance does not explain it (James and Stein)."""
+    expected, found = _sums(masses, groups), _sums(counts.double(), groups) / counts.sum()
+    distance = float(((found - expected).square() / expected).sum() * counts.sum())
+    share = max(0.0, 1 - (len(found) - 1) / distance) if distance > 0 else 0.0
+    return masses * (1 + share * (found / expected - 1))[groups]
+
+
+def _changed(
+    x: Tensor, points: Tensor, heights: Tensor, ratio: Tensor, temperature: float
 ) -> Tensor:
-    """Minimise over smooth functions by damped Newton steps, and shrink what may be noise."""
-    theta, metric = masses.new_zeros(smooth.count), smooth.moments(masses)
-    told = here = problem.look(start)
-    facets = problem.facets(start)
-    value, hessian = here.mean, _hessian(facets, len(before), smooth, metric)
-    for _ in range(ITERATIONS):
-        gradient = goal - smooth.projected(here.masses)
-        step = torch.cholesky_solve(gradient[:, None], torch.linalg.cholesky(hessian))[:, 0]
-        expected = float(gradient @ step)
-        for _ in range(HALVINGS):
-            there = problem.look(start + smooth(theta + step))
-            fallen = there.mean - float(goal @ (theta + step))
-            if fallen < value:
-                break
-            step = step / 2
-        if fallen < value:
-            theta, here, value = theta + step, there, fallen
-        elif told is here:
+    """Return heights whose entropic masses are those of given ones, times a ratio."""
+    told = _rivals(x, points, heights, temperature).masses(heights, temperature)
+    goal = told.clamp_min(LEAST / len(told)) * ratio
+    return _solved(x, points, heights, goal / goal.sum(), temperature)
+
+
+def _solved(x: Tensor, points: Tensor, heights: Tensor, goal: Tensor, temperature: float) -> Tensor:
+    """Return heights with given entropic masses; rivals are sought anew while heights move far."""
+    for _ in range(ROUNDS):
+        rivals = _rivals(x, points, heights, temperature)
+        change = _fixed_point(rivals, heights, goal, temperature) - heights
+        reach = float(change.max() - change.min()) / temperature
+        heights = heights + change * min(1.0, REACH / max(reach, SETTLED))
+        if reach < SETTLED:
             break
-        if expected < ENOUGH * smooth.count * _moved(here, before) / (len(before) * facets.trace):
+    return heights
+
+
+def _rivals(x: Tensor, points: Tensor, heights: Tensor, temperature: float) -> _Rivals:
+    """Return the targets whose scores are near the best one of each draw."""
+    own, found = heights.to(points), []
+    size = max(1, CHUNK // len(points))
+    for first in range(0, len(x), size):
+        scores = torch.addmm(own, x[first : first + size], points.T)
+        least = scores.amax(dim=1, keepdim=True) - WINDOW * temperature
+        draws, targets = (scores >= least).nonzero(as_tuple=True)
+        found.append((draws + first, targets, (scores[draws, targets] - own[targets]).float()))
+    draws, targets, products = (torch.cat(part) for part in zip(*found, strict=True))
+    return _Rivals(draws, targets, products, len(x))
+
+
+def _fixed_point(rivals: _Rivals, heights: Tensor, goal: Tensor, temperature: float) -> Tensor:
+    """Return heights with given entropic masses, by Anderson's acceleration of Sinkhorn's steps."""
+    places: list[Tensor] = []
+    steps: list[Tensor] = []
+    weights = goal.sqrt()[:, None]
+    for _ in range(STEPS):
+        masses = rivals.masses(heights, temperature).clamp_min(LEAST * goal)
+        if float(((masses - goal).square() / goal).sum()) < ENOUGH**2:
             break
-        if fallen >= value or _moved(here, told.cells) > OUTDATED:
-            facets, told = problem.facets(start + smooth(theta)), here
-            hessian = _hessian(facets, len(before), smooth, metric)
-    return start + smooth(theta * _kept(theta, here, before, smooth, hessian))
-
-
-def _hessian(facets: _Facets, draws: int, smooth: SmoothFunctions, metric: Tensor) -> Tensor:
-    """Return the Hessian in the functions' numbers, from draws whose best two cells are near."""
-    total = torch.zeros_like(metric)
-    for ends in facets.pairs.split(CHUNK):
-        across = smooth.rows(ends[:, 0]) - smooth.rows(ends[:, -1])
-        total += across.T @ across
-    flat = torch.diag(metric.diagonal() + TINY) * TINY
-    scaled = total / (2 * NEAR * draws)  # a facet has two sides
-    return facets.trace * ((1 - PRIOR) * scaled + PRIOR * metric + flat)
-
-
-def _moved(here: _Look, before: Tensor) -> float:
-    """Return the share of draws that changed their cell."""
-    return float((here.cells != before).double().mean())
-
-
-def _kept(
-    theta: Tensor, here: _Look, before: Tensor, smooth: SmoothFunctions, hessian: Tensor
-) -> Tensor:
-    """Return which share of each number is kept: of a block, what noise does not explain."""
-    spread, factors = torch.zeros_like(hessian), torch.ones_like(theta)
-    for now, then in _chunks(here.cells, before):
-        across = smooth.rows(now) - smooth.rows(then)
-        spread += across.T @ across
-    inverse = torch.cholesky_inverse(torch.linalg.cholesky(hessian))
-    noise = inverse @ (spread / len(before) ** 2) @ inverse
-    for block in smooth.blocks:
-        own = hessian[block][:, block]
-        energy = float(theta[block] @ own @ theta[block])
-        chance = float((own * noise[block][:, block]).sum())
-        factors[block] = max(0.0, 1 - chance / energy) if energy > 0 else 0.0
-    return factors
-
-
-def _chunks(now: Tensor, then: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield the cells of draws that changed theirs, some rows at a time."""
-    moved = now != then
-    return zip(now[moved].split(CHUNK), then[moved].split(CHUNK), strict=True)
-
-
-def _group_means(values: Tensor, groups: Tensor, masses: Tensor) -> Tensor:
-    """Return the mean over its group, by mass, at each target."""
-    count = int(groups.max()) + 1
-    total = masses.new_zeros(count).index_add_(0, groups, masses)
-    return (masses.new_zeros(count).index_add_(0, groups, masses * values) / total)[groups]
+        change = temperature * (goal / masses).log()
+        places, steps = [*places[-MEMORY:], heights], [*steps[-MEMORY:], change]
+        heights = heights + change
+        if len(steps) > 1:
+            moved, turned = (torch.stack(rows).diff(dim=0).T for rows in (places, steps))
+            share = torch.linalg.lstsq(turned * weights, change[:, None] * weights).solution
+            heights = heights - ((moved + turned) @ share)[:, 0]
+    return heights

@@ -25,6 +25,7 @@ EARLY, FEW_BLOCKS = 4, 8  # draws of an early verdict: a share of those fitted, 
 LEAST_BLOCKS = 24  # of crossed draws, behind a jackknife
 STALL_VERDICTS, STALL_RATIO = 3, 0.97  # so many verdicts in a row not 3 % below the best
 SYSTEMATIC, LEAST_MISSING = 0.65, 1 / 32  # of what lacks to the plan; of the planned draws
+KNOWN = 1 / 3  # of an error above the tolerance, which its interval must not exceed
 EMPTY_EXPECTATION = 50.0  # an empty cell that expects so many draws is no accident
 
 
@@ -182,7 +183,9 @@ def _certain_survey(
     while survey.draws < enough:
         low, high = survey.mass_error(weights)[1]
         # an interval below zero, clipped to nothing, is an accident and not certainty
-        excluded, certain = low > tolerance, 0 < high <= low + tolerance / 2
+        # what is missing is told by the error: an accident of few draws must not tell it
+        excluded = low > tolerance and high - low <= KNOWN * low
+        certain = 0 < high <= low + tolerance / 2
         if excluded and not final:
             break
         if (excluded or certain) and survey.draws >= behind:
