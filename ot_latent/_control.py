@@ -16,6 +16,7 @@ from ot_latent._conditional import Callback, Conditional
 from ot_latent._random import Stream, generator
 from ot_latent._solvers import from_draws, planned_tolerance
 from ot_latent._validation import DataError
+from ot_latent.transport.extension import ExtendedMap
 from ot_latent.transport.mass_change import Moved, heights_for_masses
 from ot_latent.transport.measures import DiscreteMeasure
 from ot_latent.transport.stochastic import StochasticNewton
@@ -35,6 +36,7 @@ class Controlled(Conditional):
     max_samples: int | None
     fit_weights_: Tensor
     check_parameters: Callable[[int], Any]
+    map_: ExtendedMap
     _solve: Callable[..., None]
 
     def reweight(
@@ -101,11 +103,21 @@ class Controlled(Conditional):
         total = self.transport_.samples + moved.draws
         self.transport_ = replace(self.transport_, samples=total)
         self.weights_, self.class_solutions_ = target.weights, known
-        self.map_ = self._extended(self.transport_, self._groups())  # by the rule of the fit
+        self.map_ = self._carried(self.map_)
         self._ready()
         if callback is not None:
             callback({"stage": "extension", "progress": 1.0, "state": None})
         return self
+
+    def _carried(self, earlier: ExtendedMap) -> ExtendedMap:
+        """Return the map of the new transport by the rule of the fit; codes keep their neighbours."""
+        found = self.transport_
+        if earlier.kind == "simplex":  # whose corners are centroids
+            return self._extended(found, self._groups())
+        scale = float(found.within_scale or 0)
+        return replace(
+            earlier, potential=found.potential, centroids=found.centroids, within_scale=scale
+        )
 
     def _moved(self, masses: Tensor, seed: int) -> Moved:
         """Return what the old solution says of heights for other masses.

@@ -178,6 +178,14 @@ def test_a_small_change_is_cheap_and_is_made(fresh):
     np.testing.assert_allclose(shares(fresh), wanted, atol=0.01)
 
 
+def test_codes_keep_their_neighbours(fresh):
+    fresh.reweight({0: 2.0})
+    x = fresh.source_.sample(500, seed=3, dtype=torch.float32)
+    anew = fresh._extended(fresh.transport_, fresh._groups())
+    assert torch.equal(fresh.map_(x), anew(x))
+    assert fresh.map_.potential is fresh.transport_.potential
+
+
 def test_masses_are_those_of_the_fit_times_the_weights(fresh):
     given = fresh.weights_.clone()
     fresh.reweight({0: 0.5}).reweight({0: 0.5})

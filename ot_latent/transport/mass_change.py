@@ -20,6 +20,7 @@ from ot_latent.transport.sources import Source
 from ot_latent.transport.stratified import stratified_noise
 
 DRAWS, MOST = 2**13, 2500
+SEVERAL = 2**11  # draws that tell a temperature
 NEAR = 0.1  # share of draws whose best two cells tell the trace of the Hessian
 ROUGH = 0.6  # of the temperature, where neighbours' masses change by chance
 WINDOW = 6.0  # temperatures below the best score within which targets compete
@@ -127,7 +128,10 @@ def heights_for_masses(
     known = _some(len(points), most, seed, points.device)
     ratio = (new / told).log()
     smooth = smooth_fit(points, groups, ratio[known], known)
-    problem = _Problem(x, points, groups, known, told)
+    near = temperature
+    if len(known) < len(points):
+        near = _temperature(x[:SEVERAL], points[known], heights[known])[0]
+    problem = _Problem(x, points, groups, known, told, near)
     heights = heights + temperature * smooth + problem.change(heights, smooth, 1.0)
     rough = ratio - smooth
     if len(known) < len(points):  # alone, as if cells did not feel each other
@@ -145,13 +149,14 @@ class _Problem(NamedTuple):
     groups: Tensor
     known: Tensor
     masses: Tensor
+    temperature: float
 
     def change(self, heights: Tensor, response: Tensor, share: float) -> Tensor:
         """Return what heights change by beyond the cells' own response, smoothed."""
         if float(response.max() - response.min()) < TINY:
             return torch.zeros_like(heights)
         some, start, ratio = self.points[self.known], heights[self.known], response[self.known]
-        temperature = share * _temperature(self.x, some, start)[0]
+        temperature = share * self.temperature
         if len(self.known) < len(self.points):
             start = _solved(self.x, some, start, self._standing_for(), temperature)
         by_half, by_all = (
