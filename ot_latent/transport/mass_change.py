@@ -8,6 +8,8 @@ winners, on the same draws before and after, so that hardly any chance is left i
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -25,7 +27,7 @@ NEAR = 0.1  # share of draws whose best two cells tell the trace of the Hessian
 ROUGH = 0.6  # of the temperature, where neighbours' masses change by chance
 WINDOW = 6.0  # temperatures below the best score within which targets compete
 REACH, SETTLED = 6.0, 0.5  # temperatures that heights may move by before rivals are sought anew
-ENOUGH = 0.02  # rms cell error of the entropic problem
+ENOUGH, SHARES = 0.02, 0.005  # rms error of entropic masses, and of the shares of groups
 ROUNDS, STEPS, MEMORY = 30, 25, 5  # searches for rivals; steps of each; earlier ones they recall
 CHANCE = 0.5  # of what half of the draws find otherwise: few draws differ by more than chance
 LEAST, TINY = 1e-3, 1e-9  # of a mass: logarithms of nothing; of a ratio: nothing changes
@@ -159,9 +161,11 @@ class _Problem(NamedTuple):
         temperature = share * self.temperature
         if len(self.known) < len(self.points):
             start = _solved(self.x, some, start, self._standing_for(), temperature)
+        halves = self.x[: len(self.x) // 2], self.x
+        goals = [_goal(x, some, start, ratio.exp(), temperature) for x in halves]
         by_half, by_all = (
-            _changed(x, some, start, ratio.exp(), temperature)
-            for x in (self.x[: len(self.x) // 2], self.x)
+            _solved(x, some, start, goal, temperature)
+            for x, goal in zip(halves, goals, strict=True)
         )
         change = by_all - start - temperature * ratio
         found = smooth_fit(self.points, self.groups, change, self.known)
@@ -169,7 +173,9 @@ class _Problem(NamedTuple):
             rest = change - found
             chance = CHANCE * float((by_all - by_half).var())
             found = found + max(0.0, 1 - chance / max(float(rest.var()), chance, TINY)) * rest
-        return found
+        after, own = start + temperature * ratio + found[self.known], self.groups[self.known]
+        rivals, count = _rivals(self.x, some, after, temperature), int(self.groups.max()) + 1
+        return found + _shifts(rivals, after, goals[1], own, count, temperature)[self.groups]
 
     def _standing_for(self) -> Tensor:
         """Return masses of the competing targets: groups keep theirs."""
@@ -208,20 +214,33 @@ def _told(counts: Tensor, masses: Tensor, groups: Tensor) -> Tensor:
     return masses * (1 + share * (found / expected - 1))[groups]
 
 
-def _changed(
-    x: Tensor, points: Tensor, heights: Tensor, ratio: Tensor, temperature: float
-) -> Tensor:
-    """Return heights whose entropic masses are those of given ones, times a ratio."""
+def _goal(x: Tensor, points: Tensor, heights: Tensor, ratio: Tensor, temperature: float) -> Tensor:
+    """Return the entropic masses of given heights, times a ratio."""
     told = _rivals(x, points, heights, temperature).masses(heights, temperature)
     goal = told.clamp_min(LEAST / len(told)) * ratio
-    return _solved(x, points, heights, goal / goal.sum(), temperature)
+    return goal / goal.sum()
+
+
+def _shifts(
+    rivals: _Rivals, heights: Tensor, goal: Tensor, groups: Tensor, count: int, temperature: float
+) -> Tensor:
+    """Return a number per group that gives groups their entropic masses."""
+    found = heights.new_zeros(count)
+    present, own = torch.unique(groups, return_inverse=True)
+
+    def masses(shifts: Tensor) -> Tensor:
+        return _sums(rivals.masses(heights + shifts[own], temperature), own)
+
+    found[present] = _fixed_point(masses, found[present], _sums(goal, own), temperature, SHARES)
+    return found
 
 
 def _solved(x: Tensor, points: Tensor, heights: Tensor, goal: Tensor, temperature: float) -> Tensor:
     """Return heights with given entropic masses; rivals are sought anew while heights move far."""
     for _ in range(ROUNDS):
         rivals = _rivals(x, points, heights, temperature)
-        change = _fixed_point(rivals, heights, goal, temperature) - heights
+        masses = partial(rivals.masses, temperature=temperature)
+        change = _fixed_point(masses, heights, goal, temperature, ENOUGH) - heights
         reach = float(change.max() - change.min()) / temperature
         heights = heights + change * min(1.0, REACH / max(reach, SETTLED))
         if reach < SETTLED:
@@ -242,16 +261,22 @@ def _rivals(x: Tensor, points: Tensor, heights: Tensor, temperature: float) -> _
     return _Rivals(draws, targets, products, len(x))
 
 
-def _fixed_point(rivals: _Rivals, heights: Tensor, goal: Tensor, temperature: float) -> Tensor:
+def _fixed_point(
+    masses: Callable[[Tensor], Tensor],
+    heights: Tensor,
+    goal: Tensor,
+    temperature: float,
+    enough: float,
+) -> Tensor:
     """Return heights with given entropic masses, by Anderson's acceleration of Sinkhorn's steps."""
     places: list[Tensor] = []
     steps: list[Tensor] = []
     weights = goal.sqrt()[:, None]
     for _ in range(STEPS):
-        masses = rivals.masses(heights, temperature).clamp_min(LEAST * goal)
-        if float(((masses - goal).square() / goal).sum()) < ENOUGH**2:
+        found = masses(heights).clamp_min(LEAST * goal)
+        if float(((found - goal).square() / goal).sum()) < enough**2:
             break
-        change = temperature * (goal / masses).log()
+        change = temperature * (goal / found).log()
         places, steps = [*places[-MEMORY:], heights], [*steps[-MEMORY:], change]
         heights = heights + change
         if len(steps) > 1:
