@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 BALANCED = "balanced"
-SHARE = 1 / 32  # of the draws that a fresh solve plans, behind the change of the heights
+SHARE = 1 / 64  # of the draws that a fresh solve plans, behind the change of the heights
 FEWEST, MOST = 12, 14  # binary logarithm of these draws
 
 
