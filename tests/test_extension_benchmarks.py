@@ -13,7 +13,7 @@ from benchmarks import calibrated, known_maps, quadratic, unseen_codes
 from ot_latent.transport import UniformBox
 
 
-@pytest.mark.parametrize("name", ["identity", "gaussian", "radial", "tear"])
+@pytest.mark.parametrize("name", known_maps.CASES)
 def test_known_maps_are_monotone_along_cycles(name):
     """Of a Brenier map, no permutation of the images lies nearer to the points."""
     source, known = known_maps.case(name, 3)
