@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from ot_latent.transport import DiscreteMeasure, StochasticNewton, UniformBox
-from ot_latent.transport.mass_change import _solved, heights_for_masses
+from ot_latent.transport.mass_change import _rivals, _solved, _told, heights_for_masses
 from ot_latent.transport.stratified import stratified_noise
 from ot_latent.transport.survey import survey_cells
 
@@ -100,6 +100,26 @@ def test_entropic_masses_are_those_that_were_asked_for(solved, kind):
     )
     assert float(((now - goal).square() / goal).sum().sqrt()) < 0.05
     assert float(((before - goal).square() / goal).sum().sqrt()) > 0.3
+
+
+def test_groups_have_their_entropic_masses_after_smoothing(solved):
+    """On the draws that the change is made of, up to what the solver of shifts leaves."""
+    found, old = solved
+    u, new, draws = found.potential, changed("nearly removed", old), 2**12
+    after = heights_for_masses(u, BOX, old, new, GROUPS, seed=3, draws=draws).heights
+    x = stratified_noise(BOX, draws, seed=3, dtype=torch.float32)
+    scores = (x @ u.points.T).double()
+    best = (scores + u.heights).topk(2).values
+    temperature = float((best[:, 0] - best[:, 1]).quantile(0.1)) / 0.1
+    before, now = (
+        _rivals(x, u.points, heights, temperature).masses(heights, temperature)
+        for heights in (u.heights.double(), after)
+    )
+    cells = u.cell_index(x)
+    told = _told(cells.bincount(minlength=600), old, GROUPS)
+    goal = before * new / told
+    shares = torch.stack([part[GROUPS == 1].sum() / part.sum() for part in (now, goal)])
+    assert float(shares[0] / shares[1]) == pytest.approx(1, abs=0.06)
 
 
 def test_a_change_to_and_fro_ends_where_it_began(solved):
