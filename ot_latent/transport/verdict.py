@@ -183,8 +183,8 @@ def _certain_survey(
     while survey.draws < enough:
         low, high = survey.mass_error(weights)[1]
         # an interval below zero, clipped to nothing, is an accident and not certainty
-        # what is missing is told by the error: an accident of few draws must not tell it
-        excluded = low > tolerance and high - low <= KNOWN * low
+        # the error tells what is missing: before the last verdict no accident of few draws may
+        excluded = low > tolerance and (final or high - low <= KNOWN * low)
         certain = 0 < high <= low + tolerance / 2
         if excluded and not final:
             break
