@@ -2,12 +2,15 @@ r"""Smooth functions of points, group by group: quadratic ones by ridge regressi
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 
 LEAST, MOST = 16, 1024  # points of a group behind a fit: fewer give a mean, more are not looked at
 RIDGES = 10.0 ** torch.arange(-4, 3.1)  # tried, in units of the number of points
 LINEAR = 1000.0  # how much less linear functions are held back than products of coordinates
+CHUNK = 2**14  # points at a time
 FLAT = 1e-6  # of the largest deviation, under which a coordinate does not count
 
 
@@ -55,7 +58,9 @@ def smooth_fit(points: Tensor, groups: Tensor, values: Tensor, known: Tensor) ->
         if len(some[0]) < LEAST:
             found[there] = some[1].mean()
             continue
-        found[there] = _fitted(points[some[0]].double(), some[1], points[there].double())
+        fit = _fitted(points[some[0]].double(), some[1])
+        for rows in torch.nonzero(there).squeeze(1).split(CHUNK):
+            found[rows] = fit(points[rows].double())
     return found
 
 
@@ -64,12 +69,28 @@ def _some(rows: Tensor) -> Tensor:
     return rows[:: max(1, -(-len(rows) // MOST))]
 
 
-def _fitted(points: Tensor, values: Tensor, wanted: Tensor) -> Tensor:
-    """Return the fit to some points of one group at others of it."""
+class _Quadratic(NamedTuple):
+    """The function c + <l, z> + <z, Q z> / 2 of coordinates z of a group."""
+
+    centre: Tensor
+    scale: Tensor
+    constant: Tensor
+    linear: Tensor
+    form: Tensor
+
+    def __call__(self, points: Tensor) -> Tensor:
+        """Return the values at some points."""
+        z = (points - self.centre) / self.scale
+        return self.constant + z @ self.linear + ((z @ self.form) * z).sum(dim=1) / 2
+
+
+def _fitted(points: Tensor, values: Tensor) -> _Quadratic:
+    """Return the fit to the points of one group."""
     centre, spread = points.mean(dim=0), points.std(dim=0)
     scale = spread.clamp_min(FLAT * float(spread.max()) or 1.0)
-    z, there = (points - centre) / scale, (wanted - centre) / scale
-    kernel = _kernel(z, z)
+    z = (points - centre) / scale
+    products = z @ z.T
+    kernel = LINEAR * products + products.square() / 2
     means, mean = kernel.mean(dim=0), values.mean()
     centred = kernel - means - means[:, None] + means.mean()
     eigenvalues, vectors = torch.linalg.eigh(centred)
@@ -82,12 +103,6 @@ def _fitted(points: Tensor, values: Tensor, wanted: Tensor) -> Tensor:
         loss = float(errors.square().mean())
         if loss < least:
             least, weights = loss, vectors @ (share / (eigenvalues + ridge))
-    across = _kernel(there, z)
-    across = across - across.mean(dim=1, keepdim=True) - means + means.mean()
-    return mean + across @ weights
-
-
-def _kernel(first: Tensor, second: Tensor) -> Tensor:
-    """Return the kernel of all pairs."""
-    products = first @ second.T
-    return products.mul(LINEAR) + products.square() / 2
+    weights = weights - weights.mean()  # the kernel is centred
+    form = (z * weights[:, None]).T @ z
+    return _Quadratic(centre, scale, mean - means @ weights, LINEAR * (weights @ z), form)
