@@ -140,6 +140,7 @@ class Controlled(Conditional):
             None if self.labels_ is None else self._class_numbers(),
             seed=seed,
             draws=draws,
+            memory_budget=self.memory_budget,
         )
 
     def to_tensors(self) -> dict[str, Tensor]:

@@ -73,6 +73,7 @@ def heights_for_masses(
     seed: int,
     draws: int = DRAWS,
     most: int = MOST,
+    memory_budget: int | str | None = None,
 ) -> Moved:
     r"""Return heights for new masses of the targets of a solved potential.
 
@@ -109,6 +110,8 @@ def heights_for_masses(
         How many; a power of two is best.
     most : int, default=2500
         Targets that compete for them.
+    memory_budget : int or str, optional
+        Working memory of the search for winners.
 
     Returns
     -------
@@ -125,7 +128,7 @@ def heights_for_masses(
         return Moved(heights, 0)
     groups = torch.zeros_like(new, dtype=torch.int64) if groups is None else groups
     x = stratified_noise(source, draws, seed=seed, dtype=points.dtype, device=points.device)
-    temperature, cells = _temperature(x, points, heights)
+    temperature, cells = _temperature(x, points, heights, memory_budget)
     told = _told(cells.bincount(minlength=len(old)), old, groups)
     known = _some(len(points), most, seed, points.device)
     ratio = (new / told).log()
@@ -161,28 +164,27 @@ class _Problem(NamedTuple):
         temperature = share * self.temperature
         if len(self.known) < len(self.points):
             start = _solved(self.x, some, start, self._standing_for(), temperature)
-        halves = self.x[: len(self.x) // 2], self.x
-        goals = [_goal(x, some, start, ratio.exp(), temperature) for x in halves]
-        by_half, by_all = (
-            _solved(x, some, start, goal, temperature)
-            for x, goal in zip(halves, goals, strict=True)
-        )
-        change = by_all - start - temperature * ratio
+        goal = _goal(self.x, some, start, ratio.exp(), temperature)
+        moved = _solved(self.x, some, start, goal, temperature)
+        change = moved - start - temperature * ratio
         found = smooth_fit(self.points, self.groups, change, self.known)
         if len(self.known) == len(self.points):
-            rest = change - found
-            chance = CHANCE * float((by_all - by_half).var())
+            x, rest = self.x[: len(self.x) // 2], change - found
+            half = _goal(x, some, start, ratio.exp(), temperature)
+            by_half = _solved(x, some, start, half, temperature)
+            chance = CHANCE * float((moved - by_half).var())
             found = found + max(0.0, 1 - chance / max(float(rest.var()), chance, TINY)) * rest
         after, own = start + temperature * ratio + found[self.known], self.groups[self.known]
-        rivals, count = _rivals(self.x, some, after, temperature), int(self.groups.max()) + 1
-        return found + _shifts(rivals, after, goals[1], own, count, temperature)[self.groups]
+        rivals = _rivals(self.x, some, after, temperature)
+        shifts = _shifts(rivals, after, goal, own, int(self.groups.max()) + 1, temperature)
+        return found + shifts[self.groups]
 
     def _standing_for(self) -> Tensor:
         """Return masses of the competing targets: groups keep theirs."""
         own, groups = self.masses[self.known], self.groups[self.known]
-        count = int(self.groups.max()) + 1
-        there = own.new_zeros(count).index_add_(0, groups, own)
-        found = own * (_sums(self.masses, self.groups) / there.clamp_min(TINY))[groups]
+        present, places = torch.unique(groups, return_inverse=True)
+        scale = _sums(self.masses, self.groups)[present] / _sums(own, places)
+        found = own * scale[places]
         return found / found.sum()
 
 
@@ -194,9 +196,12 @@ def _some(count: int, most: int, seed: int, device: torch.device) -> Tensor:
     return order[:most].sort().values.to(device)
 
 
-def _temperature(x: Tensor, points: Tensor, heights: Tensor) -> tuple[float, Tensor]:
+def _temperature(
+    x: Tensor, points: Tensor, heights: Tensor, memory_budget: int | str | None = None
+) -> tuple[float, Tensor]:
     """Return one over the trace of the Hessian, by the gap between the best scores, and winners."""
-    scores, cells = best_scores(x, points, heights.to(points), min(2, len(points)))
+    given = x, points, heights.to(points)
+    scores, cells = best_scores(*given, min(2, len(points)), memory_budget=memory_budget)
     gaps = scores[:, 0].double() - scores[:, -1]
     return (float(gaps.quantile(NEAR)) or 1.0) / NEAR, cells[:, 0]
 
