@@ -8,6 +8,8 @@ heights that are nearly its own, which samples need only confirm or correct.
 from __future__ import annotations
 
 import math
+import warnings
+from contextlib import suppress
 
 import torch
 from torch import Tensor
@@ -15,7 +17,7 @@ from torch import Tensor
 from ot_latent.transport.domains import GridDensity, UniformPolytope
 from ot_latent.transport.measures import DiscreteMeasure
 from ot_latent.transport.newton import DampedNewton
-from ot_latent.transport.solution import SolverError
+from ot_latent.transport.solution import ConvergenceWarning, SolverError
 from ot_latent.transport.sources import Gaussian, Source, UniformBall
 
 SIDES, FACES = 1024, 256  # of the polygon and the polyhedron in place of a ball
@@ -102,10 +104,9 @@ def _exact(source: Source, target: DiscreteMeasure, start: Tensor | None) -> Ten
     """Solve exactly from given heights, else from the solver's own, or give up."""
     solver = DampedNewton(tolerance=TOLERANCE)
     for begun in (None,) if start is None else (start, None):
-        try:
+        with warnings.catch_warnings(), suppress(SolverError):
+            warnings.simplefilter("ignore", ConvergenceWarning)  # samples judge the heights
             return solver.solve(source, target, initial_heights=begun).potential.heights.double()
-        except SolverError:
-            continue
     return None
 
 
