@@ -37,12 +37,8 @@ from ot_latent.transport.stratified import stratified_noise
 
 KEY = ("part", "case", "d", "seed")
 TARGETS, MANY, TOLERANCE = 2000, 20_000, 0.05
-GIVEN: dict[str, Any] = {
-    "anchor": 0.5,
-    "spread": 1.0,
-    "neighbours": 30,
-    "tear": 3.0,
-}  # no calibration
+# nothing to calibrate
+GIVEN: dict[str, Any] = {"anchor": 0.5, "spread": 1.0, "neighbours": 30, "tear": 3.0}
 RECOVERED = 0.01  # of the codes' rms: a code is recovered
 STEP_LENGTH, WALKS = 0.02, 2**15  # of the source's deviation per coordinate; start points
 SHARE_DRAWS, REPEATS = 1024, 400
@@ -340,7 +336,7 @@ PARTS: dict[str, tuple[Callable[[int, int], Iterator[dict[str, Any]]], tuple[int
     "stratified": (stratified, (8, 32)),
     "flows": (flows, (8, 32)),
     "inversion": (inversion, (8, 32)),
-    "masses": (other_masses, (8, 32)),
+    "masses": (other_masses, (8, 16, 32)),
     "speed": (rows_per_second, (64,)),
 }
 
