@@ -22,7 +22,7 @@ PRIOR = 5.0  # close draws that the common scale counts for
 GAP_SHARE = 0.1  # share of draws whose gap to the second-best score reads off the Hessian
 MOST_AGE = 10_000.0  # of a start
 LOOKS = (0, 4, 16)  # draws per target after which facets between tiles are looked at
-LEAST_TARGETS = 4096  # fewer are balanced by many steps sooner than looked at
+LEAST_TARGETS = 1500  # fewer are balanced by many steps sooner than looked at
 MOST_FACETS, FACETS = 4096, 1 / 8  # draws near to one that are asked for both cells; of the targets
 
 
@@ -99,11 +99,12 @@ def newton_step(
     expected = state.expected_close * keep + 2 * n * state.gap_width * trace
     relative = (close + PRIOR).div_((expected * weights).add_(PRIOR)).clamp_min_(LEAST_SCALE)
     masses = tally.counts.double().div_(n)
-    error = (masses - weights).div_(weights.clamp_min(LEAST_COUNT / n)).clamp_(-CLIP, CLIP)
+    scales = weights.clamp_min(LEAST_COUNT / n)
+    error = (masses - weights).div_(scales).clamp_(-CLIP, CLIP)
     age = state.age + t  # of each height; older ones move less and weigh more
     move = error.div_(relative)
     if state.tiles is not None and state.response is not None:
-        move = move - coarse_shift(state.response, state.tiles, weights, masses)
+        move = move - coarse_shift(state.response, state.tiles, weights, masses, scales, n)
     heights = state.heights - (age**-STEP_EXPONENT).div_(trace).mul_(move)
     heights.sub_(heights.mean())
     weight = (age + 1) ** AVERAGE_EXPONENT * n

@@ -20,6 +20,7 @@ MOST_TILES, LEAST_SIZE = 64, 128  # of tiles, and of targets in one on average
 SOME, ROUNDS = 2048, 3  # targets behind the centres of tiles, and rounds of Lloyd's
 DIAGONAL = 0.03  # share of the diagonal in a Laplacian of tiles: facets that no draw is near to
 FURTHEST = 5.0  # in units of 1 / kappa, that a step of gain one moves a tile by
+CHANCE = 4.0  # deviations of a tile's count that are no reason to move it by less than it says
 PRIOR = 3.0  # draws near the facets of a tile; as few do not tell how it moves
 DIGITS = 20  # binary, of the numbers by which tiles move: no rounding of an inverse tells in them
 
@@ -128,8 +129,13 @@ def coarse_response(pairs: Tensor, tiles: Tensor, weights: Tensor) -> Tensor:
     return (response / unit).round() * unit
 
 
-def coarse_shift(response: Tensor, tiles: Tensor, weights: Tensor, masses: Tensor) -> Tensor:
-    """Return what every target moves by with its tile.
+def coarse_shift(
+    response: Tensor, tiles: Tensor, weights: Tensor, masses: Tensor, scales: Tensor, n: int
+) -> Tensor:
+    r"""Return what every target moves by with its tile.
+
+    A tile that lacks :math:`m_k` moves by :math:`(R m)_k + m_k / \nu_k - m_k / s_k`: the response takes
+    off :math:`m_k / \nu_k`, but cells of few draws are moved by less, on average by :math:`m_k / s_k`.
 
     Parameters
     ----------
@@ -139,13 +145,20 @@ def coarse_shift(response: Tensor, tiles: Tensor, weights: Tensor, masses: Tenso
         Tiles.
     weights, masses : Tensor of shape (N,), float64
         Masses that the cells shall have, and those that were counted.
+    scales : Tensor of shape (N,), float64
+        What the diagonal step divides the error of each cell by; its sum over a tile is
+        :math:`s_k`.
+    n : int
+        Draws behind the counts. A tile with too much is taken to have at most twice its mass, but
+        for chance: bounds that chance reaches would leave a tile of few draws with too much.
 
     Returns
     -------
     Tensor of shape (N,), float64
         In units of the inverse of the Hessian's trace.
     """
-    wanted = tile_sums(weights, tiles)
-    lacking = (wanted - tile_sums(masses, tiles)).clamp(-wanted, wanted)
-    moved = (response * lacking).sum(dim=1).clamp(-FURTHEST, FURTHEST)
-    return moved.to(tiles.device)[tiles]
+    wanted, slow = tile_sums(weights, tiles), tile_sums(scales, tiles)
+    bound = torch.maximum(wanted, CHANCE * ((wanted / n).sqrt() + 1 / n))
+    lacking = (wanted - tile_sums(masses, tiles)).clamp(-bound, bound)
+    moved = (response * lacking).sum(dim=1) + lacking * (1 / wanted - 1 / slow)
+    return moved.clamp_(-FURTHEST, FURTHEST).to(tiles.device)[tiles]

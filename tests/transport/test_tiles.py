@@ -72,8 +72,42 @@ def test_a_thin_bridge_moves_tiles_as_far_as_its_laplacian_says():
     expected = 0.1 / (0.1 * (1 - DIAGONAL) + DIAGONAL / 2)
     assert whole.tolist() == pytest.approx([expected, -expected], rel=1e-4)
     found = torch.tensor([0.15, 0.25, 0.3, 0.3]).double()
-    shift = coarse_shift(response, tiles, weights, found)
+    shift = coarse_shift(response, tiles, weights, found, weights, 1000)
     assert shift.tolist() == pytest.approx((response @ lacking)[tiles].tolist(), rel=1e-5)
+
+
+@pytest.mark.parametrize("scale", [1.0, 20.0])
+def test_a_tile_moves_by_its_response_however_slow_its_cells_are(scale):
+    """What diagonal steps do not do for cells of few draws, the tile does: together it is the whole."""
+    tiles, every = torch.arange(4).repeat_interleave(8), torch.arange(32)
+    weights = torch.ones(32, dtype=torch.float64)
+    weights[:8] /= 50  # a rare tile
+    weights /= weights.sum()
+    response = coarse_response(torch.cartesian_prod(every, every), tiles, weights)
+    scales = weights * torch.where(every < 8, scale, 1.0)
+    found = weights * (1 + 0.1 * torch.where(every < 8, -1.0, 0.02))
+    lacking = weights - found
+    shift = coarse_shift(response, tiles, weights, found, scales, 10**6)
+    whole = shift + lacking / scales
+    wanted = tile_sums(weights, tiles)
+    expected = response + torch.diag(1 / wanted)
+    assert whole.tolist() == pytest.approx((expected @ tile_sums(lacking, tiles))[tiles].tolist())
+    assert whole[0] > whole[8]  # the rare tile, which lacks mass, is raised
+
+
+@pytest.mark.parametrize("expected", [0.5, 5.0])
+def test_chance_does_not_move_a_tile_of_few_draws(expected):
+    """Counts of the right mean move it by nothing in the mean; a bound at its mass would raise it."""
+    tiles, n = torch.tensor([0, 1, 1]), 1000
+    weights = torch.tensor([expected / n, 0.5, 0.5 - expected / n], dtype=torch.float64)
+    response = torch.zeros(2, 2, dtype=torch.float64)
+    scales = torch.tensor([1.0, 0.5, 0.5 - expected / n], dtype=torch.float64)
+    counts = np.random.default_rng(0).binomial(n, expected / n, size=4000)
+    moves = []
+    for count in counts:
+        masses = torch.tensor([count / n, 0.5, 0.5 - count / n], dtype=torch.float64)
+        moves.append(float(coarse_shift(response, tiles, weights, masses, scales, n)[0]))
+    assert abs(np.mean(moves)) < 4 * np.std(moves) / math.sqrt(len(moves))
 
 
 def test_tiles_that_no_draw_was_near_to_stay():
@@ -120,6 +154,24 @@ def test_far_clusters_come_near_their_masses(monkeypatch):
             errors.append(abs(mass - wanted) / chance)
     assert statistics.median(beside) < 3
     assert max(beside) < min(without) / 3
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("d", "bound"), [(8, 0.5), (32, 0.15)])
+def test_a_rare_cluster_has_about_its_share(d, bound):
+    """A hundredth of the others' masses: too little for an rms over cells to tell."""
+    rng = np.random.default_rng(0)
+    centres = 3 * rng.standard_normal((10, d))
+    label = rng.integers(10, size=20_000)
+    points = centres[label] + rng.standard_normal((20_000, d))
+    points = ((points - points.mean(axis=0)) / points.std()).astype(np.float32)
+    masses = np.where(label == 0, 0.01, 1.0)
+    target = DiscreteMeasure(points, masses / masses.sum())
+    found = StochasticNewton(tolerance=0.1, seed=1).solve(UniformBox.centered(d), target)
+    assert found.converged
+    rare = torch.from_numpy(label == 0)
+    survey = survey_cells(found.potential, UniformBox.centered(d), 500_000, seed=77)
+    assert abs(float(survey.masses()[rare].sum() / target.weights[rare].sum()) - 1) < bound
 
 
 def test_interrupted_with_tiles_and_resumed_is_bit_equal(monkeypatch):
