@@ -1,9 +1,9 @@
 """Coarse modes: masses of whole groups of cells, with steps of tiles and without.
 
-``python -m benchmarks sampled_tiles`` solves two far clusters, and with ``--codes FILE`` codes of images, on
-a fixed number of draws per target, once as the solver is and once by diagonal steps alone. Masses of
-groups of cells are judged by draws of a seed that no solver uses. Groups are the clusters, cells of
-centres that know nothing of masses, and classes where labels are named.
+``python -m benchmarks sampled_tiles`` solves two far clusters and classes of a long tail, and with ``--codes FILE``
+codes of images, on a fixed number of draws per target, once as the solver is and once by diagonal steps
+alone. Masses of groups of cells are judged by draws of a seed that no solver uses. Groups are the
+clusters, cells of centres that know nothing of masses, and classes where labels are named.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from benchmarks.problem import JUDGE_SEED, NORMAL_QUANTILE
 from benchmarks.race import Stopped
 from benchmarks.sampled_peers import warm_up
 from benchmarks.sampled_problems import SampledProblem
+from benchmarks.transport_buys import mixture
 from ot_latent._random import BLOCK_ROWS, Stream
 from ot_latent.datasets.loading import load
 from ot_latent.kernels.dispatch import nearest
@@ -41,6 +42,11 @@ from ot_latent.transport.verdict import averaged_potential
 
 KEY = ("problem", "tiles", "sampling", "seed", "threads")
 CLUSTERS = ((4500, 8), (5000, 8), (5500, 8), (6000, 8))
+TAILS = ((2000, 8), (2000, 32), (20_000, 8), (20_000, 32))
+CLASSES, RARER = (
+    10,
+    100.0,
+)  # of a tail; how much rarer a target of the last class is than of the first
 APART, SHARE = 40.0, 0.3  # deviations between two clusters, and the share of the smaller one
 COUNTS = (10, 100, 1000)  # of groups of codes
 ROUNDS = 5  # of Lloyd's
@@ -71,6 +77,16 @@ def clusters(n: int, d: int, seed: int) -> Case:
     target = DiscreteMeasure.uniform(points.astype(np.float32))
     groups = {"clusters": torch.from_numpy(label.astype(np.int64))}
     return Case(f"clusters-{n}-{d}", UniformBox.centered(d), target, groups, CLUSTER_DRAWS)
+
+
+def tail(n: int, d: int, seed: int) -> Case:
+    """A mixture of ten Gaussians whose targets have less mass from class to class, 100 : 1 in all."""
+    points, label = mixture(d, seed, n)
+    points = points - points.mean(axis=0)
+    masses = RARER ** (-label / (CLASSES - 1))
+    target = DiscreteMeasure((points / points.std()).astype(np.float32), masses / masses.sum())
+    groups = {"classes": torch.from_numpy(label)}
+    return Case(f"tail-{n}-{d}", UniformBox.centered(d), target, groups, CODE_DRAWS)
 
 
 def codes(path: Path, labels: Tensor | None = None) -> Case:
@@ -133,7 +149,8 @@ def met(case: Case, heights: Tensor, rows: int, draws: int) -> Tensor:
 def judged(case: Case, groups: Tensor, cells: Tensor, rows: int) -> dict[str, Any]:
     """Return the rms relative error of groups, without bias, and the largest one; each with a deviation.
 
-    v is the factor by which blocks of these rows inflate the variance of the groups' masses.
+    *rarest* is the relative error of the group of least mass, v the factor by which blocks of these rows
+    inflate the variance of the groups' masses.
     """
     count = int(groups.max()) + 1
     wanted = torch.zeros(count, dtype=torch.float64).index_add_(0, groups, case.target.weights)
@@ -147,6 +164,7 @@ def judged(case: Case, groups: Tensor, cells: Tensor, rows: int) -> dict[str, An
     worst = int(relative.abs().argmax())
     found = {"count": count, "square": square, "square_deviation": error}
     found |= {"v": blocks.inflation(wanted), "largest": float(relative[worst])}
+    found["rarest"] = float(relative[int(wanted.argmin())])
     return found | {"largest_deviation": float(deviations[worst])}
 
 
@@ -183,9 +201,9 @@ def beside_limit(row: dict[str, Any], name: str) -> tuple[float, float, float, f
 
 
 def markdown(record: dict[str, Any]) -> str:
-    """Return a table of clusters, and one of groups of codes."""
+    """Return a table of clusters, one of rare classes, and one of groups of codes."""
     parts = []
-    for kind, shown in (("clusters", _far), ("codes", _coarse)):
+    for kind, shown in (("clusters", _far), ("tail", _rare), ("codes", _coarse)):
         rows = [row for row in record["rows"] if row["problem"].startswith(kind)]
         if rows:
             parts.append(shown(rows))
@@ -198,18 +216,42 @@ def _far(rows: list[dict[str, Any]]) -> str:
     lines = []
     kinds = {(row["problem"], not row["tiles"], row["sampling"]) for row in rows}
     for name, alone, sampling in sorted(kinds):
-        own = [r for r in rows if (r["problem"], r["sampling"]) == (name, sampling)]
-        own = [row for row in own if row["tiles"] != alone]
+        own = _alike(rows, name, alone, sampling)
         told = [beside_limit(row, "clusters") for row in own]
         ratios = [rms / limit for limit, rms, _, _ in told]
         ends = [float(f(ratios)) for f in (np.median, min, max)]
         times = [float(np.median([row[key] for row in own])) for key in ("cpu_s", "load")]
-        blocks = {row["rows"] for row in own}
-        drawn = "independent" if blocks == {1} else f"blocks of {'/'.join(map(str, blocks))}^2"
         lines.append(
-            [name, _steps(not alone), drawn, len(own), *(f"{x:.1f}" for x in ends), *times]
+            [name, _steps(not alone), _drawn(own), len(own), *(f"{x:.1f}" for x in ends), *times]
         )
     return f"Errors of the two masses, in units of the limit.\n\n{results.table(head, lines)}"
+
+
+def _rare(rows: list[dict[str, Any]]) -> str:
+    """Return errors of classes of a long tail, over solves."""
+    head = [
+        "problem",
+        "steps",
+        "draws",
+        "solves",
+        "rms of all, times the limit",
+        "rarest class, off by",
+    ]
+    head += ["cells, rms", "cpu s", "load"]
+    lines = []
+    kinds = {(row["problem"], not row["tiles"], row["sampling"]) for row in rows}
+    for name, alone, sampling in sorted(kinds):
+        own = _alike(rows, name, alone, sampling)
+        told = [beside_limit(row, "classes") for row in own]
+        off = [100 * row["groups"]["classes"]["rarest"] for row in own]
+        cells = [beside_limit(row, "cells")[1] for row in own]
+        means = [float(np.median([row[key] for row in own])) for key in ("cpu_s", "load")]
+        ratio = float(np.median([rms / limit for limit, rms, _, _ in told]))
+        line = [name, _steps(not alone), _drawn(own), len(own), f"{ratio:.1f}"]
+        line += [", ".join(f"{x:+.0f} %" for x in off), f"{np.median(cells):.3f}", *means]
+        lines.append(line)
+    title = "Ten classes, shares falling by 100 : 1; medians over solves, the rarest class in each."
+    return f"{title}\n\n{results.table(head, lines)}"
 
 
 def _coarse(rows: list[dict[str, Any]]) -> str:
@@ -238,6 +280,20 @@ def _coarse(rows: list[dict[str, Any]]) -> str:
     return results.table(head, lines)
 
 
+def _alike(
+    rows: list[dict[str, Any]], name: str, alone: bool, sampling: str
+) -> list[dict[str, Any]]:
+    """Return the rows of one problem, solved and drawn in one way."""
+    own = [row for row in rows if (row["problem"], row["sampling"]) == (name, sampling)]
+    return [row for row in own if row["tiles"] != alone]
+
+
+def _drawn(rows: list[dict[str, Any]]) -> str:
+    """Say how draws of rows were made."""
+    blocks = {row["rows"] for row in rows}
+    return "independent" if blocks == {1} else f"blocks of {'/'.join(map(str, blocks))}^2"
+
+
 def _steps(tiles: bool) -> str:
     """Say how a row was solved."""
     return "with tiles" if tiles else "diagonal alone"
@@ -250,8 +306,9 @@ def cases(given: argparse.Namespace) -> Iterator[tuple[Case, int]]:
         case = codes(given.codes, None if labels is None else torch.from_numpy(labels).long())
         yield from ((case, seed) for seed in given.seeds)
         return
-    for n, d in CLUSTERS:
-        yield from ((clusters(n, d, seed), seed) for seed in given.seeds)
+    for make, sizes in ((clusters, CLUSTERS), (tail, TAILS)):
+        for n, d in sizes:
+            yield from ((make(n, d, seed), seed) for seed in given.seeds)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -17,6 +17,7 @@ from ot_latent.transport.diagonal_step import LOOKS
 def small(monkeypatch):
     """Few draws of two clusters that are just large enough for tiles."""
     monkeypatch.setattr(bench, "CLUSTERS", ((4096, 4),))
+    monkeypatch.setattr(bench, "TAILS", ((2000, 8),))
     monkeypatch.setattr(bench, "CLUSTER_DRAWS", 4)
     monkeypatch.setattr(bench, "LEAST_JUDGED", 2**18)
     monkeypatch.setattr(bench, "JUDGE_DRAWS", 1)
@@ -48,6 +49,7 @@ def test_the_judge_finds_the_error_that_draws_were_made_with(off, near):
     assert found["square"] == pytest.approx(expected**2, abs=4 * found["square_deviation"])
     assert found["v"] == pytest.approx(1.0, abs=0.1)
     assert found["largest"] == pytest.approx(off, abs=4 * found["largest_deviation"] + 1e-12)
+    assert found["rarest"] == pytest.approx(off, abs=4 * found["largest_deviation"] + 1e-12)
     assert expected == pytest.approx(near, abs=0.02)
 
 
@@ -59,6 +61,14 @@ def test_without_tiles_no_tile_is_looked_at(small):
         assert state.looks >= (1 if tiles else len(LOOKS))
         assert 4 * 4096 <= state.samples < 5 * 4096
         assert cpu > 0
+
+
+def test_a_tail_falls_to_a_hundredth():
+    case = bench.tail(4000, 3, 0)
+    masses, label = case.target.weights, case.groups["classes"]
+    assert float(masses[label == 0][0] / masses[label == 9][0]) == pytest.approx(100.0)
+    assert float(case.target.points.mean(dim=0).abs().max()) < 1e-5
+    assert float(case.target.points.std()) == pytest.approx(1.0, rel=1e-3)
 
 
 def test_clusters_and_codes_become_rows_and_tables(small, tmp_path, monkeypatch, capsys):
@@ -79,17 +89,21 @@ def test_clusters_and_codes_become_rows_and_tables(small, tmp_path, monkeypatch,
     assert [(row["problem"], row["tiles"], row["sampling"], row["seed"]) for row in rows] == [
         ("clusters-4096-4", True, "auto", 0),
         ("clusters-4096-4", False, "auto", 0),
+        ("tail-2000-8", True, "auto", 0),
+        ("tail-2000-8", False, "auto", 0),
         ("clusters-4096-4", True, "independent", 0),
+        ("tail-2000-8", True, "independent", 0),
         ("codes-600-8", False, "auto", 1),
     ]
-    assert list(rows[3]["groups"]) == ["cells", "10 groups", "classes"]
+    assert list(rows[6]["groups"]) == ["cells", "10 groups", "classes"]
     assert str(tmp_path) not in out.read_text()
-    limit, rms, low, high = bench.beside_limit(rows[3], "cells")
-    assert limit == pytest.approx(math.sqrt(599 * rows[3]["v"] / rows[3]["samples"]))
+    limit, rms, low, high = bench.beside_limit(rows[6], "cells")
+    assert limit == pytest.approx(math.sqrt(599 * rows[6]["v"] / rows[6]["samples"]))
     assert low <= rms <= high
     capsys.readouterr()
     assert bench.main(["--table", "--out", str(out)]) == 0
     told = capsys.readouterr().out
     assert "clusters-4096-4 | with tiles | independent | 1" in told
     assert "clusters-4096-4 | diagonal alone |" in told
+    assert "tail-2000-8 | with tiles | independent | 1 |" in told
     assert "codes-600-8 | diagonal alone | 1 | 3 classes" in told
