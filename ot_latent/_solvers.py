@@ -12,7 +12,11 @@ from ot_latent.transport.domains import half_spaces
 from ot_latent.transport.newton import DampedNewton, DampedNewtonState
 from ot_latent.transport.potential import BrenierPotential
 from ot_latent.transport.solution import SemiDiscreteSolution, SolverError, Status
-from ot_latent.transport.stand_in import has_stand_in, stand_in_heights
+from ot_latent.transport.stand_in import (
+    TOLERANCE as STAND_IN_TOLERANCE,
+    has_stand_in,
+    stand_in_heights,
+)
 from ot_latent.transport.stochastic import StochasticNewton
 
 if TYPE_CHECKING:
@@ -171,7 +175,7 @@ def solve(
         State of an interrupted solve; the exact solver leaves states of others aside.
     callback : callable, optional
         Called with a dictionary: stage, progress in [0, 1], state and numbers; returning True
-        stops. The exact solver, which takes seconds, hands out no state.
+        stops, but for the stage "stand-in". The exact solver, which takes seconds, hands out no state.
     **options
         Further parameters of the sampled solvers; those that are None are left to them.
 
@@ -195,7 +199,8 @@ def solve(
         found = PotSolver(**options).solve(source, target)
     else:
         if not from_draws(name, source) and state is None and earlier is None:
-            begun = stand_in_heights(source, target, heights)
+            heard = callback and _told_exactly(callback, STAND_IN_TOLERANCE, "stand-in")
+            begun = stand_in_heights(source, target, heights, heard)
             heights = heights if begun is None else begun
         solver = StochasticNewton(**options)
         told = callback and _told(callback, solver.planned_samples(len(target)))
@@ -290,14 +295,16 @@ def _told(callback: Callback, planned: int) -> Callable[[Any], bool | None]:
     return tell
 
 
-def _told_exactly(callback: Callback, tolerance: float) -> Callable[[Any], bool | None]:
+def _told_exactly(
+    callback: Callback, tolerance: float, stage: str = "transport"
+) -> Callable[[Any], bool | None]:
     """Return the exact solver's callback: how much of the way the error's logarithm has gone."""
 
     def tell(state: DampedNewtonState) -> bool | None:
         first, last = state.errors[0], max(state.errors[-1], 1e-300)
         way = math.log(max(first / tolerance, 1.0 + 1e-9))
         progress = min(0.99, max(0.0, math.log(first / last) / way))
-        event = {"stage": "transport", "progress": progress, "step": state.step}
+        event = {"stage": stage, "progress": progress, "step": state.step}
         return callback(event | {"error": state.errors[-1], "state": None})
 
     return tell

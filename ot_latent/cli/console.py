@@ -13,6 +13,7 @@ BAR_DELAY = 2.0  # seconds; shorter stages need no bar
 LABELS = {
     "autoencoder": "training autoencoder",
     "encode": "encoding",
+    "stand-in": "solving a stand-in",
     "transport": "solving transport",
     "extension": "extending the map",
     "classifier": "training classifier",

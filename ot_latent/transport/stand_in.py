@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Callable
 from contextlib import suppress
 
 import torch
@@ -16,7 +17,7 @@ from torch import Tensor
 
 from ot_latent.transport.domains import GridDensity, UniformPolytope
 from ot_latent.transport.measures import DiscreteMeasure
-from ot_latent.transport.newton import DampedNewton
+from ot_latent.transport.newton import DampedNewton, DampedNewtonState
 from ot_latent.transport.solution import ConvergenceWarning, SolverError
 from ot_latent.transport.sources import Gaussian, Source, UniformBall
 
@@ -50,7 +51,10 @@ def has_stand_in(source: Source) -> bool:
 
 
 def stand_in_heights(
-    source: Source, target: DiscreteMeasure, heights: Tensor | None = None
+    source: Source,
+    target: DiscreteMeasure,
+    heights: Tensor | None = None,
+    callback: Callable[[DampedNewtonState], bool | None] | None = None,
 ) -> Tensor | None:
     r"""Return heights that nearly solve a problem, by exact cells of a source that is nearly its own.
 
@@ -71,6 +75,8 @@ def stand_in_heights(
         Targets and masses.
     heights : Tensor of shape (N,), optional
         Heights to begin with.
+    callback : callable, optional
+        Called with the state after each step of the exact solver; it cannot stop it.
 
     Returns
     -------
@@ -92,7 +98,8 @@ def stand_in_heights(
     else:
         near = _polytope(source) if isinstance(source, UniformBall) else _pixels()
         start = None if heights is None else heights.cpu().double() + tilt
-        solved = _exact(near, DiscreteMeasure.distinct(moved, target.weights.cpu()), start)
+        masses = target.weights.cpu()
+        solved = _exact(near, DiscreteMeasure.distinct(moved, masses), start, callback)
         if solved is None:
             return None
         found = solved
@@ -100,13 +107,24 @@ def stand_in_heights(
     return (found - found.mean()).to(target.points.device)
 
 
-def _exact(source: Source, target: DiscreteMeasure, start: Tensor | None) -> Tensor | None:
+def _exact(
+    source: Source,
+    target: DiscreteMeasure,
+    start: Tensor | None,
+    callback: Callable[[DampedNewtonState], bool | None] | None,
+) -> Tensor | None:
     """Solve exactly from given heights, else from the solver's own, or give up."""
     solver = DampedNewton(tolerance=TOLERANCE)
+
+    def told(state: DampedNewtonState) -> None:
+        if callback is not None:
+            callback(state)
+
     for begun in (None,) if start is None else (start, None):
         with warnings.catch_warnings(), suppress(SolverError):
             warnings.simplefilter("ignore", ConvergenceWarning)  # samples judge the heights
-            return solver.solve(source, target, initial_heights=begun).potential.heights.double()
+            found = solver.solve(source, target, initial_heights=begun, callback=told)
+            return found.potential.heights.double()
     return None
 
 

@@ -103,6 +103,24 @@ def test_what_a_stand_in_lacks_is_for_the_samples_to_tell(monkeypatch):
     assert rms(heights, TILTED, problem(2)) < 0.04
 
 
+def test_a_stand_in_tells_how_far_it_is():
+    """And is not stopped in the middle, where nothing could be resumed."""
+    target, events = problem(2), []
+    alone = OTSampler(TILTED, random_state=0).fit(target.points)
+
+    def told(event):
+        events.append(event)
+        return event["stage"] == "stand-in"
+
+    found = OTSampler(TILTED, random_state=0).fit(target.points, callback=told)
+    assert torch.equal(found.potential_.heights, alone.potential_.heights)
+    stages = [event["stage"] for event in events]
+    assert stages == sorted(stages, key=["stand-in", "transport", "extension"].index)
+    progress = [event["progress"] for event in events if event["stage"] == "stand-in"]
+    assert len(progress) > 2
+    assert progress == sorted(progress)
+
+
 def test_samples_go_on_alone_where_the_exact_solver_fails(monkeypatch):
     def fails(self, *args, **options):
         raise SolverError("no cells", None)
@@ -121,7 +139,8 @@ def test_a_sampler_draws_only_to_confirm(source):
     target = problem(2)
     labels = torch.arange(300) // 150
     fit = {"anchor": 0.5, "spread": 1.0, "neighbours": 6, "tear": 3.0, "random_state": 0}
-    drawn = OTSampler(source, solver="sampled", **fit).fit(target.points, labels).transport_
+    alone = OTSampler(source, solver="sampled", max_samples=100_000, **fit)
+    drawn = alone.fit(target.points, labels).transport_
     sampler = OTSampler(source, **fit).fit(target.points, labels)
     assert sampler.transport_.samples < drawn.samples / 5
     assert sampler.transport_.mass_error < 0.05
