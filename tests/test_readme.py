@@ -21,7 +21,7 @@ def test_every_block_runs(tmp_path):
     script = tmp_path / "readme.py"
     script.write_text("\n".join(blocks()))
     done = subprocess.run(
-        [sys.executable, "-W", "error::DeprecationWarning", str(script)],
+        [sys.executable, "-W", "error::DeprecationWarning:__main__", str(script)],
         cwd=tmp_path,
         capture_output=True,
         text=True,

@@ -11,7 +11,7 @@ from benchmarks import results, transport_buys
 
 @pytest.fixture
 def quick(monkeypatch):
-    small = {"TARGETS": 200, "TOLERANCE": 0.2, "WALKS": 4096, "REPEATS": 20}
+    small = {"TARGETS": 200, "MANY": 300, "TOLERANCE": 0.2, "WALKS": 4096, "REPEATS": 20}
     small |= {"FLOW_STEPS": 100, "FLOW_BATCH": 64, "JUDGED": 200}
     for name, value in small.items():
         monkeypatch.setattr(transport_buys, name, value)
@@ -28,7 +28,7 @@ def test_every_part_is_measured_and_merged(quick, tmp_path, capsys):
         assert transport_buys.main(["--part", *some, "--dim", "8", "--out", str(out)]) == 0
     record = json.loads(out.read_text())
     keys = [tuple(row[k] for k in transport_buys.KEY) for row in record["rows"]]
-    assert len(keys) == len(set(keys)) == 1 + 1 + 3 + 4 + 6
+    assert len(keys) == len(set(keys)) == 1 + 1 + 3 + 4 + 6 + 2
     found = {row["case"]: row for row in record["rows"]}
     assert found["steps that change the cell"]["ratio"] > 2
     assert found["codes of the fit, by centroid"]["own_cell"] > 0.99

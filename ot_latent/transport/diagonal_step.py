@@ -99,11 +99,11 @@ def newton_step(
     expected = state.expected_close * keep + 2 * n * state.gap_width * trace
     relative = (close + PRIOR).div_((expected * weights).add_(PRIOR)).clamp_min_(LEAST_SCALE)
     masses = tally.counts.double().div_(n)
-    scales = weights.clamp_min(LEAST_COUNT / n)
-    error = (masses - weights).div_(scales).clamp_(-CLIP, CLIP)
+    error = (masses - weights).div_(weights.clamp_min(LEAST_COUNT / n)).clamp_(-CLIP, CLIP)
     age = state.age + t  # of each height; older ones move less and weigh more
     move = error.div_(relative)
     if state.tiles is not None and state.response is not None:
+        scales = relative.mul_(weights.clamp_min(LEAST_COUNT / n))
         move = move - coarse_shift(state.response, state.tiles, weights, masses, scales, n)
     heights = state.heights - (age**-STEP_EXPONENT).div_(trace).mul_(move)
     heights.sub_(heights.mean())

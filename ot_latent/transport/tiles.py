@@ -135,7 +135,9 @@ def coarse_shift(
     r"""Return what every target moves by with its tile.
 
     A tile that lacks :math:`m_k` moves by :math:`(R m)_k + m_k / \nu_k - m_k / s_k`: the response takes
-    off :math:`m_k / \nu_k`, but cells of few draws are moved by less, on average by :math:`m_k / s_k`.
+    off :math:`m_k / \nu_k`, but a diagonal step moves the tile, on average, by :math:`m_k / s_k` (less
+    where cells have few draws, or more facets than others). Together they move it by
+    :math:`(L_\rho + \rho D)^{-1} m`, which never makes a lack larger, as a difference of the two might.
 
     Parameters
     ----------
@@ -146,7 +148,7 @@ def coarse_shift(
     weights, masses : Tensor of shape (N,), float64
         Masses that the cells shall have, and those that were counted.
     scales : Tensor of shape (N,), float64
-        What the diagonal step divides the error of each cell by; its sum over a tile is
+        What the diagonal step divides the error of each cell's mass by; its sum over a tile is
         :math:`s_k`.
     n : int
         Draws behind the counts. A tile with too much is taken to have at most twice its mass, but

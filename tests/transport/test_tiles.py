@@ -95,6 +95,20 @@ def test_a_tile_moves_by_its_response_however_slow_its_cells_are(scale):
     assert whole[0] > whole[8]  # the rare tile, which lacks mass, is raised
 
 
+def test_a_step_never_makes_the_lack_of_a_dense_tile_larger():
+    """Its cells move by less than others, as they have more facets; the response knows that, too."""
+    tiles, every = torch.arange(4).repeat_interleave(8), torch.arange(32)
+    weights = torch.full((32,), 1 / 32, dtype=torch.float64)
+    pairs = torch.cartesian_prod(every, every)
+    dense = (pairs[:, 0] < 8) != (pairs[:, 1] < 8)
+    response = coarse_response(torch.cat([pairs, pairs[dense].repeat(8, 1)]), tiles, weights)
+    scales = weights * torch.where(every < 8, 4.0, 1.0)
+    found = weights * (1 - 0.1 * torch.where(every < 8, 1.0, -1 / 3))
+    shift = coarse_shift(response, tiles, weights, found, scales, 10**6)
+    assert 0 < float((shift + (weights - found) / scales)[0]) < 0.1
+    assert float((response @ tile_sums(weights - found, tiles))[0] + 0.1 / 4) < 0  # it alone would
+
+
 @pytest.mark.parametrize("expected", [0.5, 5.0])
 def test_chance_does_not_move_a_tile_of_few_draws(expected):
     """Counts of the right mean move it by nothing in the mean; a bound at its mass would raise it."""
@@ -172,6 +186,18 @@ def test_a_rare_cluster_has_about_its_share(d, bound):
     rare = torch.from_numpy(label == 0)
     survey = survey_cells(found.potential, UniformBox.centered(d), 500_000, seed=77)
     assert abs(float(survey.masses()[rare].sum() / target.weights[rare].sum()) - 1) < bound
+
+
+def test_clusters_in_many_dimensions_stay_at_the_limit():
+    """Where the response took off more than a diagonal step did, one cluster ran away."""
+    rng = np.random.default_rng(7)
+    centres = 0.2 + 0.6 * rng.random((10, 32))
+    points = centres[rng.integers(10, size=2000)] + 0.1 * rng.standard_normal((2000, 32))
+    target, source = DiscreteMeasure.uniform(points.astype(np.float32)), UniformBox.unit(32)
+    solver = StochasticNewton(tolerance=1e-3, max_samples=64 * 2000, sampling="independent")
+    with pytest.warns(ConvergenceWarning, match="SAMPLE_BUDGET"):
+        found = solver.solve(source, target)
+    assert found.mass_error < 1.15 * math.sqrt(1999 / found.samples)
 
 
 def test_interrupted_with_tiles_and_resumed_is_bit_equal(monkeypatch):
