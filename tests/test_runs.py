@@ -37,7 +37,7 @@ def finished(*arguments):
     assert cli.run([str(word) for word in arguments]) == 0
 
 
-def wait_for(path, process, seconds=60.0):
+def wait_for(path, process, seconds=300.0):
     """Wait until a file is there and the process has gone on a little."""
     until = time.monotonic() + seconds
     while not path.exists():

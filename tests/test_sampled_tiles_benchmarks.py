@@ -57,7 +57,7 @@ def test_without_tiles_no_tile_is_looked_at(small):
     case = bench.clusters(4096, 4, 0)
     for tiles in (True, False):
         state, cpu, _ = bench.solved(case, tiles, 0)
-        assert (state.tiles is not None) == (state.response is not None) == tiles
+        assert (state.tiles is not None) == (state.tile_inverse is not None) == tiles
         assert state.looks >= (1 if tiles else len(LOOKS))
         assert 4 * 4096 <= state.samples < 5 * 4096
         assert cpu > 0

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ot_latent.transport.sampling import Sampler, Tally
 from ot_latent.transport.stochastic_state import StochasticNewtonState
-from ot_latent.transport.tiles import coarse_response, coarse_shift, tile_sums, tiles_of
+from ot_latent.transport.tiles import coarse_inverse, coarse_shift, tile_sums, tiles_of
 
 STEP_EXPONENT = 0.4  # a_t = t^-0.4; with 0.6 slow modes of 60,000 real codes lag (efficiency 1.6)
 AVERAGE_EXPONENT = 0.5  # weight (t + 1)^0.5 of the heights of step t in the average
@@ -102,9 +102,9 @@ def newton_step(
     error = (masses - weights).div_(weights.clamp_min(LEAST_COUNT / n)).clamp_(-CLIP, CLIP)
     age = state.age + t  # of each height; older ones move less and weigh more
     move = error.div_(relative)
-    if state.tiles is not None and state.response is not None:
+    if state.tiles is not None and state.tile_inverse is not None:
         scales = relative.mul_(weights.clamp_min(LEAST_COUNT / n))
-        move = move - coarse_shift(state.response, state.tiles, weights, masses, scales, n)
+        move = move - coarse_shift(state.tile_inverse, state.tiles, weights, masses, scales, n)
     heights = state.heights - (age**-STEP_EXPONENT).div_(trace).mul_(move)
     heights.sub_(heights.mean())
     weight = (age + 1) ** AVERAGE_EXPONENT * n
@@ -162,7 +162,7 @@ def look_at_tiles(state: StochasticNewtonState, sampler: Sampler) -> StochasticN
     return replace(
         state,
         tiles=tiles,
-        response=coarse_response(pairs, tiles, target.weights),
+        tile_inverse=coarse_inverse(pairs, tiles, target.weights),
         looks=state.looks + 1,
         average=average,
     )

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from ot_latent.transport.survey import CellSurvey
 
 _TENSORS = ("heights", "average", "close", "age", "average_weight")
-_TILED = ("tiles", "response")  # None before a look, in files that know none, for few targets
+_TILED = ("tiles", "tile_inverse")  # None before a look, in files that know none, for few targets
 _CURVES = ("batch_samples", "batch_rms", "verdict_samples", "verdict_rms")
 
 
@@ -38,8 +38,8 @@ class StochasticNewtonState:
         Steps taken, fitting draws and evaluation draws made.
     tiles : Tensor of shape (N,), int64, or None
         Tile of each target, where steps move tiles, too (`tiles.tiles_of`).
-    response : Tensor of shape (K, K), float64, or None
-        How far tiles move for what they lack (`tiles.coarse_response`).
+    tile_inverse : Tensor of shape (K, K), float64, or None
+        How far tiles move for what they lack (`tiles.coarse_inverse`).
     looks : int
         How often facets were looked at for it.
     rows, row : int
@@ -67,7 +67,7 @@ class StochasticNewtonState:
     age: Tensor
     average_weight: Tensor
     tiles: Tensor | None = None
-    response: Tensor | None = None
+    tile_inverse: Tensor | None = None
     looks: int = 0
     expected_close: float = 0.0
     step: int = 0

@@ -78,19 +78,18 @@ def tile_sums(values: Tensor, tiles: Tensor) -> Tensor:
     return values.new_zeros(count).index_add_(0, tiles.cpu(), values)
 
 
-def coarse_response(pairs: Tensor, tiles: Tensor, weights: Tensor) -> Tensor:
-    r"""Return how far tiles move for the masses that they lack, beyond what a diagonal step does.
+def coarse_inverse(pairs: Tensor, tiles: Tensor, weights: Tensor) -> Tensor:
+    r"""Return how far tiles move for the masses that they lack.
 
     Draws near a facet tell the Hessian of the tiles, the Laplacian :math:`\kappa L` of their graph,
-    :math:`L_{kl} = -P(\text{k and l} \mid \text{near a facet}) / 2`. A diagonal step
-    moves all of a tile by the mean error of its cells, which is taken off, so that it counts once:
+    :math:`L_{kl} = -P(\text{k and l} \mid \text{near a facet}) / 2`, which is mixed with its diagonal:
 
-    .. math:: R = \bigl(L_\rho + \rho D\bigr)^{-1} - D^{-1}, \qquad D = \mathrm{diag}(\nu_k) .
+    .. math:: C = \bigl(L_\rho + \rho D\bigr)^{-1}, \qquad D = \mathrm{diag}(\nu_k) .
 
     The share :math:`\rho` of the diagonal stands for facets that no draw came near (heuristic): 0.03,
     and up to one for a tile near whose facets hardly a draw was; :math:`L_\rho` is L with rows and
     columns scaled by :math:`\sqrt{1-\rho_k}`. Where every tile borders on every other in proportion to
-    both masses, as in high dimension, R vanishes for what tiles lack (theorem).
+    both masses, as in high dimension, C is the inverse of D for what tiles lack (theorem).
 
     Parameters
     ----------
@@ -104,16 +103,16 @@ def coarse_response(pairs: Tensor, tiles: Tensor, weights: Tensor) -> Tensor:
     Returns
     -------
     Tensor of shape (K, K), float64
-        R, in units of :math:`1/\kappa`, in fixed point: sums and products of it with counts do not
+        C, in units of :math:`1/\kappa`, in fixed point: sums and products of it with counts do not
         depend on how an inverse is rounded.
 
     Examples
     --------
     >>> pairs = torch.tensor([[0, 1], [2, 3], [0, 1], [3, 2], [1, 2], [0, 1], [2, 1], [2, 3]])
     >>> pairs = pairs.repeat(100, 1)  # one of four is between the tiles
-    >>> response = coarse_response(pairs, torch.tensor([0, 0, 1, 1]), torch.full((4,), 0.25).double())
-    >>> [round(float(r), 2) for r in response @ torch.tensor([0.1, -0.1]).double()]
-    [0.19, -0.19]
+    >>> inverse = coarse_inverse(pairs, torch.tensor([0, 0, 1, 1]), torch.full((4,), 0.25).double())
+    >>> [round(float(shift), 2) for shift in inverse @ torch.tensor([0.1, -0.1]).double()]
+    [0.39, -0.39]
     """
     masses = tile_sums(weights, tiles)
     count, ends = len(masses), tiles.cpu()[pairs.cpu()]
@@ -124,25 +123,24 @@ def coarse_response(pairs: Tensor, tiles: Tensor, weights: Tensor) -> Tensor:
     diagonal = DIAGONAL + (1 - DIAGONAL) * (PRIOR / (PRIOR + told)).square()
     mixed = (1 - diagonal).sqrt() * laplacian * (1 - diagonal).sqrt()[:, None]
     mixed = mixed + torch.diag(diagonal * masses)
-    response = torch.linalg.inv(mixed) - torch.diag(1 / masses)
-    unit = 2.0 ** (math.ceil(math.log2(float(response.abs().max()) or 1.0)) - DIGITS)
-    return (response / unit).round() * unit
+    inverse = torch.linalg.inv(mixed)
+    unit = 2.0 ** (math.ceil(math.log2(float(inverse.abs().max()))) - DIGITS)
+    return (inverse / unit).round() * unit
 
 
 def coarse_shift(
-    response: Tensor, tiles: Tensor, weights: Tensor, masses: Tensor, scales: Tensor, n: int
+    inverse: Tensor, tiles: Tensor, weights: Tensor, masses: Tensor, scales: Tensor, n: int
 ) -> Tensor:
     r"""Return what every target moves by with its tile.
 
-    A tile that lacks :math:`m_k` moves by :math:`(R m)_k + m_k / \nu_k - m_k / s_k`: the response takes
-    off :math:`m_k / \nu_k`, but a diagonal step moves the tile, on average, by :math:`m_k / s_k` (less
-    where cells have few draws, or more facets than others). Together they move it by
-    :math:`(L_\rho + \rho D)^{-1} m`, which never makes a lack larger, as a difference of the two might.
+    A tile that lacks :math:`m_k` shall move by :math:`(C m)_k`. A diagonal step moves it, on average, by
+    :math:`m_k / s_k` (the less, the fewer draws and the more facets its cells have), which is taken
+    off, so that it counts once.
 
     Parameters
     ----------
-    response : Tensor of shape (K, K), float64
-        Of `coarse_response`.
+    inverse : Tensor of shape (K, K), float64
+        C of `coarse_inverse`.
     tiles : Tensor of shape (N,), int64
         Tiles.
     weights, masses : Tensor of shape (N,), float64
@@ -162,5 +160,5 @@ def coarse_shift(
     wanted, slow = tile_sums(weights, tiles), tile_sums(scales, tiles)
     bound = torch.maximum(wanted, CHANCE * ((wanted / n).sqrt() + 1 / n))
     lacking = (wanted - tile_sums(masses, tiles)).clamp(-bound, bound)
-    moved = (response * lacking).sum(dim=1) + lacking * (1 / wanted - 1 / slow)
+    moved = (inverse * lacking).sum(dim=1) - lacking / slow
     return moved.clamp_(-FURTHEST, FURTHEST).to(tiles.device)[tiles]

@@ -214,7 +214,7 @@ results = []
 for how in ({"sampling": "crossed"}, {"sharded": True}, {"sampling": "independent"}):
     solver = StochasticNewton(tolerance=0.3, **how)
     found = solver.solve(UniformBox.unit(6), DiscreteMeasure.uniform(points))
-    results += [found.potential.heights, found.centroids, found.state.response]
+    results += [found.potential.heights, found.centroids, found.state.tile_inverse]
 if rank == 0:
     torch.save(results, out)
 if world > 1:  # threads of the group that outlive the interpreter abort it

@@ -17,7 +17,7 @@ from ot_latent.transport.sources import UniformBox
 from ot_latent.transport.stochastic import StochasticNewton
 from ot_latent.transport.stochastic_state import StochasticNewtonState
 from ot_latent.transport.survey import survey_cells
-from ot_latent.transport.tiles import DIAGONAL, coarse_response, coarse_shift, tile_sums, tiles_of
+from ot_latent.transport.tiles import DIAGONAL, coarse_inverse, coarse_shift, tile_sums, tiles_of
 from ot_latent.transport.verdict import averaged_potential
 
 
@@ -53,9 +53,9 @@ def test_nothing_is_added_where_all_tiles_border_on_all():
     tiles = torch.arange(4).repeat_interleave(8)
     every = torch.cartesian_prod(torch.arange(32), torch.arange(32))
     weights = torch.full((32,), 1 / 32, dtype=torch.float64)
-    response = coarse_response(every, tiles, weights)
+    inverse = coarse_inverse(every, tiles, weights)
     lacking = torch.tensor([0.3, -0.1, -0.15, -0.05], dtype=torch.float64)
-    moved = response @ lacking
+    moved = inverse @ lacking - 4 * lacking
     assert float((moved - moved.mean()).abs().max()) < 1e-4
 
 
@@ -65,48 +65,50 @@ def test_a_thin_bridge_moves_tiles_as_far_as_its_laplacian_says():
     weights = torch.full((4,), 0.25, dtype=torch.float64)
     inside, across = torch.tensor([[0, 1], [2, 3]]), torch.tensor([[1, 2], [2, 1]])
     pairs = torch.cat([inside.repeat(9000, 1), across.repeat(1000, 1)])  # p = 0.1
-    response = coarse_response(pairs, tiles, weights)
+    inverse = coarse_inverse(pairs, tiles, weights)
     lacking = torch.tensor([0.1, -0.1], dtype=torch.float64)
-    whole = response @ lacking + lacking / 0.5  # with what a diagonal step does
+    whole = inverse @ lacking
     # L_rho = (1 - rho) L: eigenvalue p on (1, -1), beside rho D with rho / 2
     expected = 0.1 / (0.1 * (1 - DIAGONAL) + DIAGONAL / 2)
     assert whole.tolist() == pytest.approx([expected, -expected], rel=1e-4)
     found = torch.tensor([0.15, 0.25, 0.3, 0.3]).double()
-    shift = coarse_shift(response, tiles, weights, found, weights, 1000)
-    assert shift.tolist() == pytest.approx((response @ lacking)[tiles].tolist(), rel=1e-5)
+    shift = coarse_shift(inverse, tiles, weights, found, weights, 1000)
+    assert shift.tolist() == pytest.approx((whole - lacking / 0.5)[tiles].tolist(), rel=1e-5)
 
 
 @pytest.mark.parametrize("scale", [1.0, 20.0])
-def test_a_tile_moves_by_its_response_however_slow_its_cells_are(scale):
+def test_a_tile_moves_by_its_inverse_however_slow_its_cells_are(scale):
     """What diagonal steps do not do for cells of few draws, the tile does: together it is the whole."""
     tiles, every = torch.arange(4).repeat_interleave(8), torch.arange(32)
     weights = torch.ones(32, dtype=torch.float64)
     weights[:8] /= 50  # a rare tile
     weights /= weights.sum()
-    response = coarse_response(torch.cartesian_prod(every, every), tiles, weights)
+    inverse = coarse_inverse(torch.cartesian_prod(every, every), tiles, weights)
     scales = weights * torch.where(every < 8, scale, 1.0)
     found = weights * (1 + 0.1 * torch.where(every < 8, -1.0, 0.02))
     lacking = weights - found
-    shift = coarse_shift(response, tiles, weights, found, scales, 10**6)
+    shift = coarse_shift(inverse, tiles, weights, found, scales, 10**6)
     whole = shift + lacking / scales
-    wanted = tile_sums(weights, tiles)
-    expected = response + torch.diag(1 / wanted)
-    assert whole.tolist() == pytest.approx((expected @ tile_sums(lacking, tiles))[tiles].tolist())
+    expected = inverse @ tile_sums(lacking, tiles)
+    assert whole.tolist() == pytest.approx(expected[tiles].tolist())
     assert whole[0] > whole[8]  # the rare tile, which lacks mass, is raised
 
 
 def test_a_step_never_makes_the_lack_of_a_dense_tile_larger():
-    """Its cells move by less than others, as they have more facets; the response knows that, too."""
+    """Its cells move by less than others, as they have more facets; the inverse knows that, too."""
     tiles, every = torch.arange(4).repeat_interleave(8), torch.arange(32)
     weights = torch.full((32,), 1 / 32, dtype=torch.float64)
     pairs = torch.cartesian_prod(every, every)
     dense = (pairs[:, 0] < 8) != (pairs[:, 1] < 8)
-    response = coarse_response(torch.cat([pairs, pairs[dense].repeat(8, 1)]), tiles, weights)
+    inverse = coarse_inverse(torch.cat([pairs, pairs[dense].repeat(8, 1)]), tiles, weights)
     scales = weights * torch.where(every < 8, 4.0, 1.0)
     found = weights * (1 - 0.1 * torch.where(every < 8, 1.0, -1 / 3))
-    shift = coarse_shift(response, tiles, weights, found, scales, 10**6)
+    shift = coarse_shift(inverse, tiles, weights, found, scales, 10**6)
     assert 0 < float((shift + (weights - found) / scales)[0]) < 0.1
-    assert float((response @ tile_sums(weights - found, tiles))[0] + 0.1 / 4) < 0  # it alone would
+    as_others = coarse_shift(inverse, tiles, weights, found, weights, 10**6)
+    assert (
+        float((as_others + (weights - found) / scales)[0]) < 0
+    )  # more than the step does taken off
 
 
 @pytest.mark.parametrize("expected", [0.5, 5.0])
@@ -114,31 +116,29 @@ def test_chance_does_not_move_a_tile_of_few_draws(expected):
     """Counts of the right mean move it by nothing in the mean; a bound at its mass would raise it."""
     tiles, n = torch.tensor([0, 1, 1]), 1000
     weights = torch.tensor([expected / n, 0.5, 0.5 - expected / n], dtype=torch.float64)
-    response = torch.zeros(2, 2, dtype=torch.float64)
+    inverse = torch.diag(1 / tile_sums(weights, tiles))
     scales = torch.tensor([1.0, 0.5, 0.5 - expected / n], dtype=torch.float64)
     counts = np.random.default_rng(0).binomial(n, expected / n, size=4000)
     moves = []
     for count in counts:
         masses = torch.tensor([count / n, 0.5, 0.5 - count / n], dtype=torch.float64)
-        moves.append(float(coarse_shift(response, tiles, weights, masses, scales, n)[0]))
+        moves.append(float(coarse_shift(inverse, tiles, weights, masses, scales, n)[0]))
     assert abs(np.mean(moves)) < 4 * np.std(moves) / math.sqrt(len(moves))
 
 
-def test_tiles_that_no_draw_was_near_to_stay():
+def test_tiles_that_no_draw_was_near_to_move_as_their_cells():
     weights = torch.full((4,), 0.25, dtype=torch.float64)
-    none = coarse_response(
-        torch.zeros(0, 2, dtype=torch.int64), torch.tensor([0, 0, 1, 1]), weights
-    )
-    assert not none.any()
+    none = coarse_inverse(torch.zeros(0, 2, dtype=torch.int64), torch.tensor([0, 0, 1, 1]), weights)
+    assert torch.equal(none, 2 * torch.eye(2, dtype=torch.float64))
 
 
-def test_response_is_in_fixed_point_and_does_not_see_rounding():
+def test_inverse_is_in_fixed_point_and_does_not_see_rounding():
     pairs = torch.randint(3000, (2000, 2), generator=torch.Generator().manual_seed(0))
     target = clusters(3000, 5, 12)[0]
     tiles = tiles_of(target)
-    response = coarse_response(pairs, tiles, target.weights)
-    again = coarse_response(pairs, tiles, target.weights * (1 + 1e-14))
-    assert torch.equal(response, again)
+    inverse = coarse_inverse(pairs, tiles, target.weights)
+    again = coarse_inverse(pairs, tiles, target.weights * (1 + 1e-14))
+    assert torch.equal(inverse, again)
 
 
 def after(target, looks, monkeypatch, *, draws=30):
@@ -189,7 +189,7 @@ def test_a_rare_cluster_has_about_its_share(d, bound):
 
 
 def test_clusters_in_many_dimensions_stay_at_the_limit():
-    """Where the response took off more than a diagonal step did, one cluster ran away."""
+    """Where more was taken off than a diagonal step does, one cluster ran away."""
     rng = np.random.default_rng(7)
     centres = 0.2 + 0.6 * rng.random((10, 32))
     points = centres[rng.integers(10, size=2000)] + 0.1 * rng.standard_normal((2000, 32))
@@ -225,7 +225,7 @@ def test_a_state_that_knows_no_tiles_goes_on(monkeypatch):
     metadata.pop("looks")
     found = solver.solve(source, target, state=StochasticNewtonState.from_parts(tensors, metadata))
     assert found.converged
-    assert found.state.response is not None
+    assert found.state.tile_inverse is not None
     assert averaged_potential(found.state, target).heights.isfinite().all()
 
 
