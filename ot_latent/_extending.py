@@ -12,10 +12,10 @@ from torch import Tensor
 
 from ot_latent._random import BLOCK_ROWS, Stream
 from ot_latent._validation import check_positive
-from ot_latent.calibration.judge import HELD_OUT, LEAST
-from ot_latent.calibration.local import calibrate_local, settled_spread, width_of_table
+from ot_latent.calibration.judge import HELD_OUT
+from ot_latent.calibration.local import LEAST, calibrate_local, settled_spread, width_of_table
 from ot_latent.calibration.record import Calibration, Fixed
-from ot_latent.calibration.simplex import calibrate_simplex, settled_slope
+from ot_latent.calibration.simplex import LOW_LEAST, calibrate_simplex, settled_slope
 from ot_latent.transport.extension import ANGLE, SIMPLEX_DIM, ExtendedMap, Kind, check_kind
 from ot_latent.transport.neighbours import neighbour_table, one_sided_table
 from ot_latent.transport.simplex_map import SimplexMap
@@ -87,7 +87,8 @@ def extend(
     """Settle the rule of a solved transport and build its map.
 
     Numbers that are not given are calibrated where there are codes enough
-    (`ot_latent.calibration`), else set to what served elsewhere.
+    (`ot_latent.calibration`), else set to what served elsewhere; the spread of local laws is
+    always that at which new codes vary as much as the codes do.
 
     Parameters
     ----------
@@ -119,31 +120,55 @@ def extend(
     calibration : Calibration or None
         Why, where there was a choice.
     """
-    u, found = solution.potential, None
-    settled = resolved_kind(kind, solution)
-    rule = Rule(settled, **fixed.settings(low=settled == "simplex"))
-    table, few = None, len(u.points) < LEAST
+    kind = resolved_kind(kind, solution)
+    rule = Rule(kind, **fixed.settings(low=kind == "simplex"))
     kinds: dict[str, Any] = {"groups": groups, "families": families}
-    if rule.kind == "simplex" and not few and None in (fixed.b, fixed.neighbours, fixed.tear):
+    found, table = None, None
+    if kind == "simplex" and len(weights) >= LOW_LEAST and None in fixed[1:]:
+        u = solution.potential
         found = calibrate_simplex(
             u.points, source, weights=weights, fixed=fixed, seed=seed, **kinds
         )
-    elif rule.kind in ("affine", "noise") and not few and None in fixed:
-        width = width_of_table(len(u.points), fixed, families is not None)
-        table = neighbour_table(u.points, width, groups, memory_budget)
-        drawn = _residuals(solution, source, rule.kind, seed)
-        room = _room(solution, source, rule.kind)
-        found = calibrate_local(u.points, table, *drawn, fixed=fixed, room=room, seed=seed, **kinds)
-    if found is not None:
-        best = found.chosen
-        rule = replace(rule, a=best.a, b=best.b, neighbours=best.neighbours, tear=best.tear)
-        if table is not None and fixed.b is None:
-            spread = settled_spread(u.points, table, *drawn, best, room=room, **kinds)
-            rule = replace(rule, b=spread)
-        elif fixed.b is None:
-            slope = settled_slope(solution, source, best, groups=groups, seed=seed)
+        rule = _with(rule, found)
+        if fixed.b is None:
+            slope = settled_slope(solution, source, found.chosen, groups=groups, seed=seed)
             rule = replace(rule, b=slope)
+    elif kind in ("affine", "noise") and len(weights) > 1 and None in fixed:
+        rule, found, table = _local(rule, solution, source, fixed, kinds, seed, memory_budget)
     return map_of(rule, solution, groups, memory_budget, table=table), rule, found
+
+
+def _local(
+    rule: Rule,
+    solution: SemiDiscreteSolution,
+    source: Source,
+    fixed: Fixed,
+    kinds: dict[str, Any],
+    seed: int,
+    memory_budget: int | str | None,
+) -> tuple[Rule, Calibration | None, Tensor]:
+    """Settle the numbers of local laws; return the table of neighbours, too."""
+    points, found = solution.potential.points, None
+    width = width_of_table(len(points), fixed, kinds["families"] is not None)
+    table = neighbour_table(points, width, kinds["groups"], memory_budget)
+    drawn = _residuals(solution, source, rule.kind, seed)
+    room = _room(solution, source, rule.kind)
+    if len(points) >= LEAST:
+        found = calibrate_local(points, table, *drawn, fixed=fixed, room=room, seed=seed, **kinds)
+        rule = _with(rule, found)
+    if fixed.b is None:
+        spread = settled_spread(
+            points, table, *drawn, a=rule.a, neighbours=rule.neighbours, tear=rule.tear,
+            room=room, **kinds,
+        )  # fmt: skip
+        rule = replace(rule, b=spread)
+    return rule, found, table
+
+
+def _with(rule: Rule, found: Calibration) -> Rule:
+    """Return the rule with the numbers of a calibration."""
+    best = found.chosen
+    return replace(rule, a=best.a, b=best.b, neighbours=best.neighbours, tear=best.tear)
 
 
 def resolved_kind(kind: str, solution: SemiDiscreteSolution) -> Kind:

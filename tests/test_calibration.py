@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from ot_latent import OTSampler
-from ot_latent.calibration.judge import balanced, within
+from ot_latent.calibration.judge import balanced, pooled, splits, within
 from ot_latent.calibration.local import calibrate_local, nearest_inside, width_of_table
 from ot_latent.calibration.pieces import compact_pieces, whitening
-from ot_latent.calibration.record import OPEN, Calibration, Fixed
+from ot_latent.calibration.record import OPEN, Calibration, Candidate, Fixed
 from ot_latent.calibration.simplex import calibrate_simplex
 from ot_latent.metrics import copy_rate, novelty_ratio, precision_recall
 from ot_latent.transport import BrenierPotential, ExtendedMap, UniformBox
@@ -63,7 +63,7 @@ def test_the_choice_is_right_on_codes_that_it_never_saw():
     assert ratio == pytest.approx(1.0, abs=0.06)
     assert found.chosen.score == min(c.score for c in found.candidates)
     assert found.chosen.novelty >= 0.85
-    assert (found.fitted, found.held_out) == (1200, 300)
+    assert (found.fitted, found.held_out, found.splits) == (1200, 900, 3)
 
 
 def test_the_map_varies_within_modes_as_much_as_codes_do():
@@ -151,6 +151,63 @@ def test_tears_of_simplices_are_found(d):
     )
     assert (own.chosen.a, own.chosen.b, own.chosen.tear) == (0.3, 0.5, math.inf)
     assert own.chosen.precision > whole.precision
+
+
+def candidate(a, **figures):
+    usual = {
+        "b": 1.0,
+        "precision": 0.9,
+        "recall": 0.9,
+        "variance": 1.0,
+        "frechet": 0.1,
+        "novelty": 1.0,
+    }
+    return Candidate(a=a, neighbours=30, tear=math.inf, score=9.0, **(usual | figures))
+
+
+def test_a_choice_goes_by_the_means_over_splits():
+    real = candidate(1.0, frechet=0.0, precision=0.8)
+    lucky = [candidate(0.0, recall=0.9, variance=2.0), candidate(0.0, recall=0.5, variance=0.5)]
+    steady = [candidate(0.7, recall=0.8, b=0.5), candidate(0.7, recall=0.8, b=0.7)]
+    each = [
+        Calibration(first, (first, second), real, 80, 20)
+        for first, second in zip(lucky, steady, strict=True)
+    ]
+    assert pooled(each[:1]) is each[0]
+    found = pooled(each)
+    assert (found.chosen.a, found.fitted, found.held_out, found.splits) == (0.7, 80, 40, 2)
+    assert found.chosen.b == pytest.approx(0.6)
+    first, second = found.candidates
+    assert (first.recall, first.variance) == (pytest.approx(0.7), pytest.approx(1.0))
+    assert first.score == pytest.approx(0.2 + 0.1)  # recall and Frechet distance
+    assert second.score == pytest.approx(0.1 + 0.1)
+    new = [
+        Calibration(c, (c,), real, 80, 20) for c in (candidate(0.5, novelty=0.8), candidate(0.5))
+    ]
+    assert pooled(new).chosen.score == pytest.approx(0.1 + 10 * 0.02)
+
+
+@pytest.mark.parametrize(
+    ("count", "times"), [(250, 5), (1000, 5), (1500, 3), (2500, 2), (60000, 1)]
+)
+def test_few_codes_are_split_often(count, times):
+    assert splits(count) == times
+
+
+@pytest.mark.parametrize("n", [120, 250])
+def test_few_codes_are_enough_to_come_near_a_known_map(n):
+    """Codes drawn from the source: the map is the identity; a fixed spread of 1.1 leaves .4 of it."""
+    box = UniformBox.centered(8)
+    points = box.sample(n, seed=5)
+    x = box.sample(4096, seed=6)
+    sampler = OTSampler(box, random_state=0).fit(points.numpy())
+    plain = sampler.transport_.potential.transport(x)
+    raw = [
+        z.double() * sampler.scale_ + torch.from_numpy(sampler.shift_)
+        for z in (plain, sampler.map_(x))
+    ]
+    near = [(z - x).square().sum(dim=1).mean() for z in raw]
+    assert near[1] < (0.25 if n < 200 else 0.16) * near[0]
 
 
 # -- in the estimator ------------------------------------------------------------------------------
@@ -291,7 +348,11 @@ def test_nothing_is_chosen_from_few_codes_or_where_all_is_given():
     Z = modes(60, 4, 2, 0).numpy()
     few = OTSampler(tolerance=0.3).fit(Z)
     assert few.calibration_ is None
-    assert (few.rule_.a, few.rule_.b, few.rule_.neighbours, few.rule_.tear) == (0.5, 1.1, 30, 3.0)
+    assert (few.rule_.a, few.rule_.neighbours, few.rule_.tear) == (0.5, 30, 3.0)
+    new = few.sample(8000, random_state=1)
+    mode = lambda z: (z[:, 0] / 10).round().long()  # noqa: E731
+    wide = [within(z, mode(z)) / len(z) for z in map(torch.from_numpy, (new, Z))]
+    assert wide[0] / wide[1] == pytest.approx(1.0, abs=0.05)  # the spread is settled all the same
     small = OTSampler().fit(Z[:, :2])
     assert (small.rule_.kind, small.rule_.a, small.rule_.b) == ("simplex", 0.0, 0.95)
     assert (small.rule_.neighbours, small.rule_.tear) == (6, 3.0)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -12,8 +14,8 @@ from ot_latent._apart import apart
 from ot_latent.calibration.record import Calibration, Candidate
 from ot_latent.metrics.fidelity import frechet_distance, precision_recall
 
-LEAST = 400  # codes from which there are enough to hold some out
 HELD_OUT, SHARE = 2000, 5  # at most so many codes are held out, and at most one in so many
+TOLD, SPLITS = 1000, 5  # splits are repeated until so many codes were held out, at most so often
 NOVELTY = 0.92  # least novelty ratio of a candidate
 
 
@@ -39,7 +41,8 @@ class Judge:
         self._fresh = points[held].double()
         self._total = float(self._fresh.var(dim=0).sum())
         self._level, self._novelty = level, novelty
-        self._floor = self._figures(self.atoms)
+        figures = self._figures(self.atoms)
+        self._real = Candidate(1.0, 0.0, 1, math.inf, *figures[:2], 1.0, figures[2], 0.0, 0.0)
 
     def __call__(
         self, codes: Tensor, near: Tensor, variance: float, a: float, b: float, k: int, tear: float
@@ -47,11 +50,8 @@ class Judge:
         """Judge codes (m, d) of a setting, `near` their distances to the closest code of the fit."""
         precision, recall, frechet = self._figures(codes)
         novelty = float(near.median()) / max(self._level, 1e-300)
-        real = self._floor
-        score = max(0.0, real[0] - precision) + max(0.0, real[1] - recall)
-        score += abs(math.log(max(variance, 1e-9))) + max(0.0, frechet - real[2])
-        score += 10 * max(0.0, self._novelty - novelty)
-        return Candidate(a, float(b), k, tear, precision, recall, variance, frechet, novelty, score)
+        found = Candidate(a, float(b), k, tear, precision, recall, variance, frechet, novelty, 0.0)
+        return replace(found, score=_score(found, self._real, self._novelty))
 
     def outcome(self, found: list[Candidate], fitted: int) -> Calibration:
         """Return the outcome.
@@ -68,10 +68,7 @@ class Judge:
         Calibration
             With the candidate of the smallest score.
         """
-        precision, recall, frechet = self._floor
-        real = Candidate(1.0, 0.0, 1, math.inf, precision, recall, 1.0, frechet, 0.0, 0.0)
-        best = min(found, key=lambda candidate: candidate.score)
-        return Calibration(best, tuple(found), real, fitted, len(self._fresh))
+        return Calibration(_best(found), tuple(found), self._real, fitted, len(self._fresh))
 
     def _figures(self, codes: Tensor) -> tuple[float, float, float]:
         """Return precision, recall and the relative Frechet distance."""
@@ -81,6 +78,49 @@ class Judge:
             both = both._replace(precision=precision_recall(real=self._fresh, generated=codes)[0])
         distance = frechet_distance(real=self._fresh, generated=codes)
         return both.precision, both.recall, distance / max(self._total, 1e-300)
+
+
+def pooled(outcomes: Sequence[Calibration], novelty: float = NOVELTY) -> Calibration:
+    """Return the outcome of several splits: of means over them.
+
+    Few codes held out once tell precision and recall to some per cent, so that many candidates are
+    level by chance and the first of them would be chosen.
+
+    Parameters
+    ----------
+    outcomes : sequence of Calibration
+        One for each split, of the same candidates.
+    novelty : float, default=0.92
+        Novelty ratio below which the score rises.
+
+    Returns
+    -------
+    Calibration
+        With the candidate of the smallest score of the means.
+    """
+    if len(outcomes) == 1:
+        return outcomes[0]
+    real = _mean([outcome.real for outcome in outcomes])
+    means = [_mean(same) for same in zip(*(each.candidates for each in outcomes), strict=True)]
+    found = tuple(replace(mean, score=_score(mean, real, novelty)) for mean in means)
+    held = sum(outcome.held_out for outcome in outcomes)
+    return Calibration(_best(found), found, real, outcomes[0].fitted, held, len(outcomes))
+
+
+def splits(count: int) -> int:
+    """Return how often codes are split.
+
+    Parameters
+    ----------
+    count : int
+        Number of codes.
+
+    Returns
+    -------
+    int
+        Until 1,000 codes were held out, at most 5 times.
+    """
+    return max(1, min(SPLITS, TOLD // max(1, held_out(count))))
 
 
 def held_out(count: int) -> int:
@@ -189,3 +229,28 @@ def within(codes: Tensor, modes: Tensor) -> float:
     size = torch.bincount(modes, minlength=count).clamp(min=1)[:, None]
     means = codes.new_zeros(count, codes.shape[1]).index_add_(0, modes, codes) / size
     return float((codes - means[modes]).square().sum())
+
+
+def _score(found: Candidate, real: Candidate, novelty: float) -> float:
+    """Return what a candidate lacks."""
+    score = max(0.0, real.precision - found.precision) + max(0.0, real.recall - found.recall)
+    score += abs(math.log(max(found.variance, 1e-9))) + max(0.0, found.frechet - real.frechet)
+    return score + 10 * max(0.0, novelty - found.novelty)
+
+
+def _best(found: Sequence[Candidate]) -> Candidate:
+    """Return the candidate of the smallest score, the first of equals."""
+    return min(found, key=lambda candidate: candidate.score)
+
+
+def _mean(same: Sequence[Candidate]) -> Candidate:
+    """Return the mean figures of one candidate on several splits; ratios by their logarithms."""
+    return replace(
+        same[0],
+        b=float(np.mean([each.b for each in same])),
+        precision=float(np.mean([each.precision for each in same])),
+        recall=float(np.mean([each.recall for each in same])),
+        variance=math.exp(float(np.mean([math.log(max(each.variance, 1e-9)) for each in same]))),
+        frechet=float(np.mean([each.frechet for each in same])),
+        novelty=float(np.mean([each.novelty for each in same])),
+    )

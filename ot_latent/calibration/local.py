@@ -11,11 +11,21 @@ import torch
 from torch import Tensor
 
 from ot_latent._random import Stream, generator
-from ot_latent.calibration.judge import Judge, balanced, held_out, modes_of, split, within
-from ot_latent.calibration.record import OPEN, USUAL_TEAR, Calibration, Candidate, Fixed
+from ot_latent.calibration.judge import (
+    Judge,
+    balanced,
+    held_out,
+    modes_of,
+    pooled,
+    split,
+    splits,
+    within,
+)
+from ot_latent.calibration.record import OPEN, USUAL_TEAR, Calibration, Fixed
 from ot_latent.transport.local_law import root_times, surroundings
 from ot_latent.transport.neighbours import nearest_codes, sides
 
+LEAST = 200  # codes from which there are enough to hold some out
 ANCHORS = (0.0, 0.3, 0.5, 0.7, 0.85)
 NEIGHBOURS, MANY_NEIGHBOURS, MANY = (10, 30), (10, 30, 60), 20_000
 FAMILY_NEIGHBOURS = (30, 60, 90, 120)  # many of them are variants of one another
@@ -95,34 +105,14 @@ def calibrate_local(
         The choice, and all that it was chosen from.
     """
     rng = generator(seed, Stream.SPLIT, 0, len(points))
-    held, fit = split(len(points), rng, families)
-    inside = torch.zeros(len(points), dtype=torch.bool, device=points.device)
-    inside[fit] = True
-    cells = cells.to(points.device)
-    of_fit = torch.nonzero(inside[cells]).squeeze(1)[: len(held)]
-    atoms, draws = cells[of_fit], residuals[of_fit.to(residuals.device)].to(points.device)
-    table = table.to(points.device)
-    if families is None:
-        levels = nearest_inside(points, points[held], table[held], inside)
-    else:  # a family may fill its tables
-        levels = nearest_codes(points[held], points[fit], 1)[0].double().cpu().numpy()
-    judge = Judge(points, held, atoms, float(np.median(levels)))
+    table, cells = table.to(points.device), cells.to(points.device)
     tears = TEARS if fixed.tear is None else (fixed.tear,)
-    modes = _modes(points, table, groups, families)[atoms]
-    widths = _neighbours(len(points), families is not None)
-    widths = (fixed.neighbours,) if fixed.neighbours else widths
-    found = []
-    for tear, side in _partitions(points, table, tears, groups):
-        own = _kept(table[atoms], inside, side, atoms)
-        for k in widths:
-            parts = _parts(points, own[:, :k], atoms, draws)
-            for a, b in _pairs(parts, modes, fixed, _most(points, parts, draws, room)):
-                codes = parts.mean + a * parts.own + b * parts.local
-                near = (codes[:, None] - points[own.clamp(min=0)].double()).norm(dim=2)
-                near = near.masked_fill(own < 0, math.inf).amin(dim=1)
-                variance = within(codes, modes) / max(within(judge.atoms, modes), 1e-300)
-                found.append(judge(codes, near, variance, a, b, k, tear))
-    return judge.outcome(found, len(fit))
+    task = _Task(
+        points, table, cells, residuals.to(points.device), fixed, room,
+        _modes(points, table, groups, families), list(_partitions(points, table, tears, groups)),
+    )  # fmt: skip
+    parts = (split(len(points), rng, families) for _ in range(splits(len(points))))
+    return pooled([_judged(task, held, fit, families is not None) for held, fit in parts])
 
 
 def settled_spread(
@@ -130,8 +120,10 @@ def settled_spread(
     table: Tensor,
     cells: Tensor,
     residuals: Tensor,
-    chosen: Candidate,
     *,
+    a: float,
+    neighbours: int,
+    tear: float,
     groups: Tensor | None = None,
     families: np.ndarray | None = None,
     room: float = math.inf,
@@ -145,20 +137,33 @@ def settled_spread(
     ----------
     points, table, cells, residuals, groups, families, room
         As in `calibrate_local`.
-    chosen : Candidate
-        What it chose.
+    a, neighbours, tear : float, int, float
+        What was chosen.
 
     Returns
     -------
     float
         The spread.
     """
-    side = _side(points, table, chosen.tear, groups)
+    side = _side(points, table, tear, groups)
     own = _kept(table[cells], torch.ones_like(side, dtype=torch.bool), side, cells)
-    parts = _parts(points, own[:, : chosen.neighbours], cells, residuals)
+    parts = _parts(points, own[:, :neighbours], cells, residuals)
     modes = _modes(points, table, groups, families)[cells]
-    base = parts.mean + chosen.a * parts.own
+    base = parts.mean + a * parts.own
     return balanced(base, parts.local, parts.atoms, modes, _most(points, parts, residuals, room))
+
+
+class _Task(NamedTuple):
+    """What all splits have in common."""
+
+    points: Tensor
+    table: Tensor
+    cells: Tensor
+    residuals: Tensor
+    fixed: Fixed
+    room: float
+    modes: Tensor
+    partitions: list[tuple[float, Tensor]]
 
 
 class _Parts(NamedTuple):
@@ -193,6 +198,32 @@ def nearest_inside(points: Tensor, rows: Tensor, table: Tensor, inside: Tensor) 
     gone = (table < 0) | ~inside[table.clamp(min=0)]
     least = distances.masked_fill(gone, math.inf).amin(dim=1)
     return least[torch.isfinite(least)].cpu().numpy()
+
+
+def _judged(task: _Task, held: Tensor, fit: Tensor, families: bool) -> Calibration:
+    """Return the outcome of one split."""
+    points, table, fixed = task.points, task.table, task.fixed
+    inside = torch.zeros(len(points), dtype=torch.bool, device=points.device)
+    inside[fit] = True
+    of_fit = torch.nonzero(inside[task.cells]).squeeze(1)[: len(held)]
+    atoms, draws = task.cells[of_fit], task.residuals[of_fit]
+    if families:  # a family may fill its tables
+        levels = nearest_codes(points[held], points[fit], 1)[0].double().cpu().numpy()
+    else:
+        levels = nearest_inside(points, points[held], table[held], inside)
+    judge = Judge(points, held, atoms, float(np.median(levels)))
+    modes, found = task.modes[atoms], []
+    for tear, side in task.partitions:
+        own = _kept(table[atoms], inside, side, atoms)
+        for k in (fixed.neighbours,) if fixed.neighbours else _neighbours(len(points), families):
+            parts = _parts(points, own[:, :k], atoms, draws)
+            for a, b in _pairs(parts, modes, fixed, _most(points, parts, draws, task.room)):
+                codes = parts.mean + a * parts.own + b * parts.local
+                near = (codes[:, None] - points[own.clamp(min=0)].double()).norm(dim=2)
+                near = near.masked_fill(own < 0, math.inf).amin(dim=1)
+                variance = within(codes, modes) / max(within(judge.atoms, modes), 1e-300)
+                found.append(judge(codes, near, variance, a, b, k, tear))
+    return judge.outcome(found, len(fit))
 
 
 def _neighbours(count: int, families: bool) -> tuple[int, ...]:

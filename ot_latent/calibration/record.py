@@ -64,7 +64,9 @@ class Calibration:
     real : Candidate
         The same figures for codes of the fit in the place of new ones.
     fitted, held_out : int
-        How many codes laws were made from, and how many they were judged by.
+        How many codes laws were made from, and how many they were judged by, in all splits.
+    splits : int
+        How often codes were split; figures are means over splits.
     """
 
     chosen: Candidate
@@ -72,6 +74,7 @@ class Calibration:
     real: Candidate
     fitted: int
     held_out: int
+    splits: int = 1
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything, ready for JSON."""
@@ -97,6 +100,7 @@ class Calibration:
             Candidate(**values["real"]),
             values["fitted"],
             values["held_out"],
+            values.get("splits", 1),  # earlier files know one
         )
 
 

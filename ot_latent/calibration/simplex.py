@@ -28,6 +28,7 @@ from ot_latent.transport.simplex_map import SimplexMap, Spots
 from ot_latent.transport.solution import SemiDiscreteSolution
 from ot_latent.transport.sources import Source, UniformBox
 
+LOW_LEAST = 400  # codes from which there are enough to hold some out
 LOW_TEARS = (math.inf, 6.0, 4.0, 3.0, 2.0)
 CUT = 0.005  # a lower threshold must be better by so much: cuts leave noise between the sides
 BRIDGED = 0.02  # a bridge between two arms widens both, and b falls: what a lack of one in b costs
