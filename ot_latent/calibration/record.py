@@ -58,7 +58,8 @@ class Calibration:
     Attributes
     ----------
     chosen : Candidate
-        The candidate of the smallest score; equal scores go to the first.
+        The candidate of the smallest score, the first of equals; from several splits one that
+        chance cannot tell from it (`calibration.judge.pooled`).
     candidates : tuple of Candidate
         All of them.
     real : Candidate
