@@ -15,7 +15,7 @@ NAMES = ("classifier", "transformation")
 def sampler():
     rng = np.random.default_rng(0)
     codes = rng.normal(size=(500, 4)) + 8 * rng.integers(2, size=(500, 1))
-    return OTSampler(random_state=0, tolerance=0.3).fit(codes)
+    return OTSampler(random_state=0, tolerance=0.3, neighbours=10).fit(codes)
 
 
 def test_the_law_widens_by_the_factor_and_leaves_the_sampler_alone(sampler):
