@@ -361,7 +361,7 @@ def test_nothing_is_chosen_from_few_codes_or_where_all_is_given():
     Z = modes(60, 4, 2, 0).numpy()
     few = OTSampler(tolerance=0.3).fit(Z)
     assert few.calibration_ is None
-    assert (few.rule_.a, few.rule_.neighbours, few.rule_.tear) == (0.5, 30, 3.0)
+    assert (few.rule_.a, few.rule_.neighbours, few.rule_.tear) == (0.6, 30, 3.0)
     new = few.sample(8000, random_state=1)
     mode = lambda z: (z[:, 0] / 10).round().long()  # noqa: E731
     wide = [within(z, mode(z)) / len(z) for z in map(torch.from_numpy, (new, Z))]

@@ -12,6 +12,9 @@ _NAMES = ("neighbours", "a", "b", "tear")
 DEFAULTS, LOW_DEFAULTS = (
     dict(zip(_NAMES, (*usual, USUAL_TEAR), strict=True)) for usual in (USUAL, USUAL_LOW)
 )
+DEFAULTS["a"] = (
+    0.6  # with a spread that is settled; at .5 its bound left too little of the variance
+)
 
 
 @dataclass(frozen=True)
