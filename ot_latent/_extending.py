@@ -124,7 +124,7 @@ def extend(
     rule = Rule(kind, **fixed.settings(low=kind == "simplex"))
     kinds: dict[str, Any] = {"groups": groups, "families": families}
     found, table = None, None
-    if kind == "simplex" and len(weights) >= LOW_LEAST and None in fixed[1:]:
+    if kind == "simplex" and len(weights) >= LOW_LEAST and None in fixed[1:]:  # a is not chosen
         u = solution.potential
         found = calibrate_simplex(
             u.points, source, weights=weights, fixed=fixed, seed=seed, **kinds

@@ -48,7 +48,7 @@ class OTSampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Controlled):
         dimension three, by affine local laws above; ``"none"`` returns the codes themselves.
     neighbours, anchor, spread, tear : int, float, float, float, optional
         k, a, b and the tear threshold of `transport.ExtendedMap`; what is not given is
-        calibrated on held-out codes.
+        calibrated on held-out codes (local laws from 200 codes on, simplices from 400).
     max_samples : int, optional
         Largest number of noise samples that a sampled solver may draw.
     memory_budget : int or str, optional

@@ -5,10 +5,11 @@ import re
 import numpy as np
 import pytest
 
-from ot_latent import LatentGenerator, plotting
+from ot_latent import LatentGenerator, OTSampler, plotting
 from ot_latent._validation import DataError
 from ot_latent.datasets import Dataset
 from ot_latent.report import write_report
+from ot_latent.report.limits import _extension
 
 SECTIONS = ("glance", "compare", "manifold", "transport", "spread", "limits", "again")
 
@@ -53,6 +54,17 @@ def test_page_loads_nothing_and_is_small(pictures):
     assert "<script src" not in page
     assert "@import" not in page
     assert len(page) < 5e6
+
+
+def test_limits_say_where_the_numbers_of_the_extension_came_from():
+    given = {"anchor": 0.5, "spread": 1.1, "neighbours": 12, "tear": 3.0}
+    for n, rule, told in (
+        (60, {}, "the usual ones, but for the spread"),
+        (60, given, "were fixed"),
+        (220, {}, "chosen on held-out training codes"),
+    ):
+        sampler = OTSampler(tolerance=0.3, **rule).fit(np.random.default_rng(0).normal(size=(n, 4)))
+        assert told in next(_extension(sampler))
 
 
 def test_every_section_stands_and_names_are_escaped(pictures):

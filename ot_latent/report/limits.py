@@ -87,6 +87,8 @@ def _extension(sampler: Any) -> Iterator[str]:
         return
     rule = sampler.rule_
     how = "fixed" if sampler.calibration_ is None else "chosen on held-out training codes"
+    if sampler.calibration_ is None and sampler.spread is None and rule.kind != "simplex":
+        how = "the usual ones, but for the spread, which is that of the codes"
     if rule.kind == "simplex":
         yield (
             f"Between near codes the map is linear; facets whose jump exceeds {rule.tear:g} local "
