@@ -64,7 +64,10 @@ def test_limits_say_where_the_numbers_of_the_extension_came_from():
         (220, {}, "chosen on held-out training codes"),
     ):
         sampler = OTSampler(tolerance=0.3, **rule).fit(np.random.default_rng(0).normal(size=(n, 4)))
-        assert told in next(_extension(sampler))
+        words = next(_extension(sampler))
+        assert told in words
+        assert ("no tears" in words) == (sampler.rule_.tear == np.inf)
+        assert "inf " not in words
 
 
 def test_every_section_stands_and_names_are_escaped(pictures):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -91,17 +92,21 @@ def _extension(sampler: Any) -> Iterator[str]:
         how = "the usual ones, but for the spread, which is that of the codes"
     if rule.kind == "simplex":
         yield (
-            f"Between near codes the map is linear; facets whose jump exceeds {rule.tear:g} local "
-            f"spacings are left open. Numbers were {how}."
+            f"Between near codes the map is linear, with {_tears(rule.tear)}. Numbers were {how}."
         )
         return
     yield (
         f"New codes lie around training codes by a rule whose numbers were {how}: anchor "
-        f"{rule.a:.3g}, spread {rule.b:.3g}, {rule.neighbours} neighbours, tears above "
-        f"{rule.tear:g} local spacings. A decoder that smooths wants a larger spread; novelty and "
-        "spread within classes show what they do here."
+        f"{rule.a:.3g}, spread {rule.b:.3g}, {rule.neighbours} neighbours, {_tears(rule.tear)}. "
+        "A decoder that smooths wants a larger spread; novelty and spread within classes show what "
+        "they do here."
     )
     yield (
         "From cell to cell the map jumps. A straight walk through noise is therefore a sequence of "
         "short glides and jumps, and some of them lead across gaps of the data."
     )
+
+
+def _tears(threshold: float) -> str:
+    """Return what is torn, in words."""
+    return f"tears above {threshold:g} local spacings" if threshold < math.inf else "no tears"
