@@ -86,8 +86,8 @@ def pooled(outcomes: Sequence[Calibration], novelty: float = NOVELTY) -> Calibra
 
     Few codes held out once tell precision and recall to some per cent only. Of the candidates whose
     score is within one standard error of the best one's (of the difference, over splits; the rule of
-    one standard error [1]_) the one with the largest a is chosen, then with the most neighbours: on
-    average it is closer to known maps.
+    one standard error [1]_) those with the largest a remain, which on average are closer to known
+    maps, and the best of them is chosen.
 
     Parameters
     ----------
@@ -116,7 +116,7 @@ def pooled(outcomes: Sequence[Calibration], novelty: float = NOVELTY) -> Calibra
     best = int(scores.argmin())
     chance = (each - each[:, [best]]).std(axis=0, ddof=1) / math.sqrt(len(outcomes))
     level = np.flatnonzero(scores - scores[best] <= chance)
-    chosen = max((found[i] for i in level), key=lambda one: (one.a, one.neighbours, -one.score))
+    chosen = max((found[i] for i in level), key=lambda one: (one.a, -one.score))
     held = sum(outcome.held_out for outcome in outcomes)
     return Calibration(chosen, found, real, outcomes[0].fitted, held, len(outcomes))
 
