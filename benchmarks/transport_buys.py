@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 
 from benchmarks import results
+from benchmarks.coupling_rate import rows_per_second
 from ot_latent._random import Stream, generator
 from ot_latent.config import AutoencoderConfig, TrainingConfig
 from ot_latent.datasets.loading import load
@@ -40,7 +41,6 @@ TARGETS, MANY, TOLERANCE = 2000, 20_000, 0.05
 # nothing to calibrate
 GIVEN: dict[str, Any] = {"anchor": 0.5, "spread": 1.0, "neighbours": 30, "tear": 3.0}
 RECOVERED = 0.01  # of the codes' rms: a code is recovered
-STEPS, FLOWS = 30, ((256, 3), (1024, 4))  # of training; width and depth of small and middling flows
 STEP_LENGTH, WALKS = 0.02, 2**15  # of the source's deviation per coordinate; start points
 SHARE_DRAWS, REPEATS = 1024, 400
 FLOW_STEPS, FLOW_BATCH, JUDGED = 1000, 256, 10_000
@@ -301,36 +301,6 @@ def _share_error(sampler: OTSampler) -> float:
     found = np.bincount(labels[cells.numpy()]) / 2**16
     wanted = np.bincount(labels, sampler.weights_.numpy())
     return float(np.abs(found / wanted - 1).max())
-
-
-def rows_per_second(d: int, seed: int) -> Iterator[dict[str, Any]]:
-    """Rows per CPU second of the coupling at N = 60,000, and of the training of flows on them."""
-    from ot_latent.transport import BrenierPotential, UniformBox
-
-    rng = np.random.default_rng(seed)
-    points = torch.from_numpy(rng.standard_normal((60_000, d))).float()
-    u, source = BrenierPotential(points, -points.square().sum(dim=1) / 2), UniformBox.centered(d)
-    began, blocks = 0.0, 16
-    for block in range(-1, blocks):  # the first one compiles
-        began = time.process_time() if block == 0 else began
-        x = source.sample(1024, seed=seed, start=1024 * (block + 1), dtype=torch.float32)
-        u.cell_index(x)
-    coupled = 1024 * blocks / (time.process_time() - began)
-    pairs = [(points[:1024], points[1024:2048])] * STEPS
-    for width, depth in FLOWS:
-        for steps in (2, STEPS):  # the first ones set up
-            began, settings = time.process_time(), FlowConfig(width=width, depth=depth, steps=steps)
-            train_flow(pairs.__getitem__, d, settings, seed=seed)
-        trained = 1024 * STEPS / (time.process_time() - began)
-        yield {
-            "part": "rows per CPU second",
-            "case": f"coupling, N = 60,000; training of a flow ({width:,} x {depth})",
-            "d": d,
-            "ours": coupled,
-            "control": trained,
-            "ratio": coupled / trained,
-            "unit": "rows / s",
-        }
 
 
 PARTS: dict[str, tuple[Callable[[int, int], Iterator[dict[str, Any]]], tuple[int, ...]]] = {

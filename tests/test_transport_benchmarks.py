@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from benchmarks import results, transport_buys
+from benchmarks import coupling_rate, results, transport_buys
 
 
 @pytest.fixture
@@ -18,6 +18,18 @@ def quick(monkeypatch):
     transport_buys.fitted.cache_clear()
     yield
     transport_buys.fitted.cache_clear()
+
+
+def test_the_coupling_is_set_beside_small_and_large_flows(monkeypatch):
+    monkeypatch.setattr(coupling_rate, "TARGETS", 300)
+    monkeypatch.setattr(coupling_rate, "BLOCKS", 2)
+    monkeypatch.setattr(coupling_rate, "FLOWS", ((8, 1), (256, 3)))
+    small, large = coupling_rate.rows_per_second(4, 0)
+    assert small["ours"] == large["ours"] > 0
+    assert small["ratio"] < large["ratio"]
+    for row in (small, large):
+        assert row["ratio"] == pytest.approx(row["ours"] / row["control"])
+        assert "N = 300;" in row["case"]
 
 
 @pytest.mark.slow
