@@ -107,6 +107,9 @@ def trial(name: str, d: int, n: int, seed: int, tolerance: float | None) -> dict
         return float((raw - true).square().sum(dim=1).mean())
 
     noise = x.to(sampler.transport_.potential.points)
+    raw = sampler.map_(noise).double() * sampler.scale_ + torch.from_numpy(sampler.shift_)
+    off = (raw - true).square().sum(dim=1)
+    across = (raw[:, 0] * true[:, 0] < 0) & name.startswith("tear")  # on the wrong side of it
     own, codes = (
         source.sample(n, seed=seed + OTHER, stream=Stream.SAMPLING),
         torch.from_numpy(targets),
@@ -121,7 +124,9 @@ def trial(name: str, d: int, n: int, seed: int, tolerance: float | None) -> dict
         "mass_error": sampler.transport_.mass_error,
         "rule": {k: v for k, v in sampler.rule_.to_dict().items() if v != math.inf},
         "plain": error(sampler.transport_.potential.transport(noise)),
-        "extended": error(sampler.map_(noise)),
+        "extended": float(off.mean()),
+        "across": float(across.double().mean()),
+        "across_error": float((off * across).mean()),
         "averaged": error(anchored(sampler, noise)),
         "entropic": min(soft), "entropic_epsilon": EPSILONS[int(np.argmin(soft))],
         "pot": float(np.nanmin(pot)), "pot_epsilon": EPSILONS[int(np.nanargmin(pot))],

@@ -46,6 +46,10 @@ def test_known_maps_are_measured(tmp_path, capsys):
     assert all(0 < row["entropic"] < row["plain"] for row in found)
     assert all(0 < row["pot"] < row["variance"] for row in found)
     assert found[1]["extended"] < found[0]["extended"]
+    for row in found:  # a cell that reaches across is wrong by the gap and more
+        most = row["extended"] if row["case"] == "tear" else 0.0
+        assert 9 * row["across"] <= row["across_error"] <= most
+    assert sum(row["across"] for row in found) > 0
     text = known_maps.markdown(record)
     expected = known_maps.slope([60, 400], [row["plain"] for row in found[:2]])
     assert f"{expected:.2f}" in text
