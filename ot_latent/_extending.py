@@ -88,7 +88,7 @@ def extend(
 
     Numbers that are not given are calibrated where there are codes enough
     (`ot_latent.calibration`), else set to what served elsewhere; the spread of local laws is
-    always that at which new codes vary as much as the codes do.
+    settled for any number of codes (`calibration.local.settled_spread`).
 
     Parameters
     ----------
@@ -124,11 +124,10 @@ def extend(
     rule = Rule(kind, **fixed.settings(low=kind == "simplex"))
     kinds: dict[str, Any] = {"groups": groups, "families": families}
     found, table = None, None
-    if kind == "simplex" and len(weights) >= LOW_LEAST and None in fixed[1:]:  # a is not chosen
-        u = solution.potential
-        found = calibrate_simplex(
-            u.points, source, weights=weights, fixed=fixed, seed=seed, **kinds
-        )
+    open_ = None in (fixed.b, fixed.neighbours, fixed.tear)  # simplices do not choose a
+    if kind == "simplex" and len(weights) >= LOW_LEAST and open_:
+        points = solution.potential.points
+        found = calibrate_simplex(points, source, weights=weights, fixed=fixed, seed=seed, **kinds)
         rule = _with(rule, found)
         if fixed.b is None:
             slope = settled_slope(solution, source, found.chosen, groups=groups, seed=seed)

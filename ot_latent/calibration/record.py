@@ -9,11 +9,9 @@ from ot_latent.transport.extension import USUAL, USUAL_LOW
 
 USUAL_TEAR = 3.0  # threshold that parts the codes into modes, in which variances are compared
 _NAMES = ("neighbours", "a", "b", "tear")
+FEW = (USUAL[0], 0.6, USUAL[2])  # of .5 the bound on a settled spread leaves too little variance
 DEFAULTS, LOW_DEFAULTS = (
-    dict(zip(_NAMES, (*usual, USUAL_TEAR), strict=True)) for usual in (USUAL, USUAL_LOW)
-)
-DEFAULTS["a"] = (
-    0.6  # with a spread that is settled; at .5 its bound left too little of the variance
+    dict(zip(_NAMES, (*usual, USUAL_TEAR), strict=True)) for usual in (FEW, USUAL_LOW)
 )
 
 

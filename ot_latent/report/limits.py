@@ -89,7 +89,7 @@ def _extension(sampler: Any) -> Iterator[str]:
     rule = sampler.rule_
     how = "fixed" if sampler.calibration_ is None else "chosen on held-out training codes"
     if sampler.calibration_ is None and sampler.spread is None and rule.kind != "simplex":
-        how = "the usual ones, but for the spread, which is that of the codes"
+        how = "the usual ones, but for the spread, which was settled by the variance of the codes"
     if rule.kind == "simplex":
         yield (
             f"Between near codes the map is linear, with {_tears(rule.tear)}. Numbers were {how}."

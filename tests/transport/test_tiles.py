@@ -106,9 +106,8 @@ def test_a_step_never_makes_the_lack_of_a_dense_tile_larger():
     shift = coarse_shift(inverse, tiles, weights, found, scales, 10**6)
     assert 0 < float((shift + (weights - found) / scales)[0]) < 0.1
     as_others = coarse_shift(inverse, tiles, weights, found, weights, 10**6)
-    assert (
-        float((as_others + (weights - found) / scales)[0]) < 0
-    )  # more than the step does taken off
+    whole = float((as_others + (weights - found) / scales)[0])
+    assert whole < 0  # more would be taken off than the step does
 
 
 @pytest.mark.parametrize("expected", [0.5, 5.0])
