@@ -357,6 +357,19 @@ def test_models_of_before_load_as_they_were():
     assert np.array_equal(again.sample(50, random_state=1), sampler.sample(50, random_state=1))
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("d", [2, 6])
+@pytest.mark.parametrize("size", [1, 2])
+def test_labels_of_one_or_two_codes_do_not_stop_it(d, size):
+    Z, labels = modes(450, d, 1, 0).numpy(), np.arange(450) // size
+    sampler = OTSampler(tolerance=0.3).fit(Z, labels)
+    new, cells = sampler.sample(1024, random_state=1), sampler.draw(1024, 1)[1]
+    pairs = Z.reshape(-1, size, d)[labels[cells.numpy()]]
+    reach = np.abs(pairs - pairs.mean(axis=1, keepdims=True)).max(axis=(1, 2))
+    off = np.abs(new - pairs.mean(axis=1)).max(axis=1)
+    assert (off <= 4 * reach + 1e-5).all()  # codes alone stay, pairs do not leave each other
+
+
 def test_nothing_is_chosen_from_few_codes_or_where_all_is_given():
     Z = modes(60, 4, 2, 0).numpy()
     few = OTSampler(tolerance=0.3).fit(Z)

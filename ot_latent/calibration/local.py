@@ -211,7 +211,8 @@ def _judged(task: _Task, held: Tensor, fit: Tensor, families: bool) -> Calibrati
         levels = nearest_codes(points[held], points[fit], 1)[0].double().cpu().numpy()
     else:
         levels = nearest_inside(points, points[held], table[held], inside)
-    judge = Judge(points, held, atoms, float(np.median(levels)))
+    level = float(np.median(levels)) if len(levels) else math.inf  # no code has another beside it
+    judge = Judge(points, held, atoms, level)
     modes, found = task.modes[atoms], []
     for tear, side in task.partitions:
         own = _kept(table[atoms], inside, side, atoms)

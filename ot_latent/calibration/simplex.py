@@ -191,8 +191,9 @@ class _Spread:
         return balanced(*parts, self._atoms, self._pieces, STEEPEST)
 
     def ratio(self, codes: Tensor) -> float:
-        """Return the ratio of variances."""
-        return within(self._white(codes), self._pieces) / within(self._atoms, self._pieces)
+        """Return the ratio of variances, one where no piece has two codes."""
+        whole = within(self._atoms, self._pieces)
+        return within(self._white(codes), self._pieces) / whole if whole > 0 else 1.0
 
     def _white(self, codes: Tensor) -> Tensor:
         """Return codes in the units of their pieces."""
