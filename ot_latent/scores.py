@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from ot_latent._random import Stream, generator
+from ot_latent._validation import DataError
 from ot_latent.metrics.bootstrap import Interval, bootstrap_interval, frechet_interval
 from ot_latent.metrics.copying import Partition
 from ot_latent.metrics.fidelity import kernel_distance_blocks, membership
@@ -178,13 +180,12 @@ class Judge:
                 generated_labels=arrays[3][others],
             )
 
-        spread = bootstrap_interval(
-            ratio,
-            np.arange(len(reference.codes)),
-            np.arange(len(items.codes)),
-            seed=self.seed,
-            resamples=min(self.resamples, 50),
-        )
+        rows = np.arange(len(reference.codes)), np.arange(len(items.codes))
+        spread: Any = (None, None, None)
+        with suppress(DataError):  # no mode has two items
+            spread = bootstrap_interval(
+                ratio, *rows, seed=self.seed, resamples=min(self.resamples, 50)
+            )
         return {"variance_ratio": self._entry(spread, len(items.codes)) | {"features": "codes"}}
 
     def _novelty(self, items: Items) -> dict[str, Entry]:

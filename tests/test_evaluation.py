@@ -108,6 +108,16 @@ def test_a_lost_mode_and_a_shrunk_one_are_seen():
     assert unsure["mixture_rate"]["value"] is None  # the reference has no confidence
 
 
+def test_spread_is_left_open_where_no_class_has_two_items():
+    fresh, alone = np.random.default_rng(0).standard_normal((60, 4)), np.arange(60)
+    judge = Judge(Items(fresh, fresh, alone), fresh + 1e-3, "codes", resamples=5)
+    found = judge.score(Items(fresh[::-1], fresh[::-1], alone[::-1]))
+    assert found["variance_ratio"]["value"] is None
+    assert found["modes"]["value"] == 60
+    pairs = Judge(Items(fresh, fresh, alone // 30), fresh + 1e-3, "codes", resamples=5)
+    assert pairs.score(Items(fresh, fresh, alone // 30))["variance_ratio"]["value"] == 1
+
+
 def test_few_classes_between_modes_are_counted():
     fresh, modes = mixture(200, 1)
     sure = np.linspace(0.9, 1.0, 200)
