@@ -172,6 +172,20 @@ def test_rounding_stalls():
     assert found.status is Status.STALLED
 
 
+def test_a_curve_without_thickness_is_slow_and_said_to_be():
+    t, frame = torch.rand(300, generator=torch.Generator().manual_seed(0)) * 4 * math.pi, 16
+    turn = torch.linalg.qr(torch.randn(frame, frame, generator=torch.Generator().manual_seed(1)))[0]
+    helix = torch.stack([t.cos(), t.sin(), t / 6], dim=1).double() @ turn[:3].double()
+    rough = torch.randn(300, frame, generator=torch.Generator().manual_seed(2)).double()
+    solver, box = StochasticNewton(tolerance=0.1, seed=0), UniformBox.centered(frame)
+    with pytest.warns(ConvergenceWarning, match="sample budget"):
+        bare = solver.solve(box, DiscreteMeasure.uniform(helix))
+    assert bare.efficiency > 10
+    thick = solver.solve(box, DiscreteMeasure.uniform(helix + 0.02 * rough))
+    assert thick.status is Status.CONVERGED
+    assert thick.efficiency < 2
+
+
 def test_empty_cell_and_nonfinite_raise_with_the_solution():
     target = DiscreteMeasure([[0.0], [1.0], [50.0]], [0.49, 0.02, 0.49])
     solver = StochasticNewton(tolerance=0.1, max_samples=100, sampling="independent")
