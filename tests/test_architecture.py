@@ -22,7 +22,7 @@ FLOORS = [
     {"_apart", "_files", "_pathprox", "datasets", "kernels.fused", "kernels.lifted_tree", "kernels.cell_graph", "kernels.site_tree", "kernels.tiled"}
     | {"kernels.buckets", "kernels.graph_cg", "kernels.graph_multigrid", "kernels.crossed_eager", "kernels.latin", "kernels.simd", "kernels.tally"}
     | {"kernels.deformations", "kernels.polygons", "kernels.polyhedra", "kernels.triton_best", "kernels.triton_crossed"}
-    | {"latent.accelerator", "latent.layers", "latent.priors"}
+    | {"latent.accelerator", "latent.layers", "latent.priors", "latent.threads"}
     | {"transport.hull", "transport.measures", "transport.processes", "transport.sources", "transport.stratified"},
     {"kernels.crossed", "kernels.dispatch", "kernels.grid2d", "kernels.grid3d", "latent.critic", "latent.homogeneous", "persistence"}
     | {"transport.chi_square", "transport.domains", "transport.laplacian", "transport.product"},

@@ -441,3 +441,16 @@ def test_functions_are_imported_from_the_current_folder(tmp_path, monkeypatch):
     found = commands_judge.function("my_features:mean")
     assert found(np.ones((2, 3))).tolist() == [[1.0], [1.0]]
     sys.modules.pop("my_features")
+
+
+@pytest.mark.parametrize("asked", [None, "7"])
+def test_waiting_threads_spin_shortly_unless_the_user_says_how_long(monkeypatch, capsys, asked):
+    for name in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT"):  # set first, so that both are put back
+        monkeypatch.setenv(name, "7")
+        if asked is None:
+            monkeypatch.delenv(name)
+    monkeypatch.setattr(sys, "argv", ["ot-latent", "--version"])
+    with pytest.raises(SystemExit):
+        cli.main()
+    expected = ("PASSIVE", "3000") if asked is None else ("7", "7")
+    assert (os.environ["OMP_WAIT_POLICY"], os.environ["GOMP_SPINCOUNT"]) == expected

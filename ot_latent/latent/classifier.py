@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from ot_latent._random import Stream, generator
 from ot_latent._validation import DataError, check_positive, check_same_length
 from ot_latent.latent.layers import Patches, Residual, in_blocks, linear, norm, pyramid, seeded
+from ot_latent.latent.threads import threads_for
 
 SALT = 1
 FEATURES = 64
@@ -215,7 +216,8 @@ def train_classifier(
         epochs = min(20, max(3, round((60_000 + 3 * len(x)) / len(x))))
     check_positive(epochs, "epochs", integer=True)
     model = _build(tuple(x.shape[1:]), tuple(classes.tolist()), width, seed).to(x.device)
-    _fit(model, x, torch.from_numpy(index.reshape(-1)).to(x.device), seed, epochs)
+    with threads_for(model.shape):
+        _fit(model, x, torch.from_numpy(index.reshape(-1)).to(x.device), seed, epochs)
     return model.eval()
 
 

@@ -25,6 +25,7 @@ from ot_latent.latent.loop import (
 from ot_latent.latent.neighbours import Neighbourhood, neighbour_losses
 from ot_latent.latent.priors import prior_penalty
 from ot_latent.latent.refinement import Refinement, check_refinement
+from ot_latent.latent.threads import threads_for
 from ot_latent.latent.training_state import (
     TrainingState as TrainingState,
     copy_parameters,
@@ -104,7 +105,10 @@ def train_autoencoder(
             "mixed_precision must be 'no' or 'bf16' on the CPU, got 'fp16'; use a GPU or 'bf16'."
         )
     check_refinement(config, model)
-    with own_accelerator(device, config.mixed_precision) as accelerator:
+    with (
+        threads_for(model.shape),
+        own_accelerator(device, config.mixed_precision) as accelerator,
+    ):
         parts = (accelerator, model, x_train, x_validation, config, seed)
         if state is None or not state.progress.refining:
             result = _trained(_Training(*parts), state, callback)
